@@ -1,0 +1,190 @@
+//! The command line: one file a verb.
+//!
+//! Results on standard output, everything else on standard error. Exit codes: 0 done; 1 the input or the job failed,
+//! with one message and nothing written; 2 bad usage; 130 and 143 interrupted by SIGINT and SIGTERM.
+
+mod demo;
+mod engines;
+mod info;
+mod night;
+mod preview;
+mod signals;
+mod stack;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{DEFAULT_MEMORY, Engine, Error, Result, Stats};
+
+#[derive(Parser)]
+#[command(name = "ndastro", version, about = "Astronomical frames with variance and mask: stacked, lazily, on GPU and CPU")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Combine frames into one, with variance and mask
+    Stack(stack::StackArgs),
+    /// Extensions, shapes, types, planes, units; no pixel is read without --hash
+    Info(info::InfoArgs),
+    /// Adapters and their limits, and which engine `auto` takes
+    Engines(Common),
+    /// Make a small realistic night, stack it, write FITS and a picture
+    Demo(demo::DemoArgs),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineChoice {
+    /// A hardware adapter if there is one, else the CPU
+    Auto,
+    /// Threads and SIMD
+    Cpu,
+    /// An adapter, software ones included; an error if there is none
+    Gpu,
+}
+
+/// Options of every verb.
+#[derive(Args, Clone)]
+struct Common {
+    /// What computes
+    #[arg(long, value_enum, default_value = "auto")]
+    engine: EngineChoice,
+    /// Adapter whose name contains this
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Threads; 0 is all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Host memory for buffers, e.g. 512MiB
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    memory: u64,
+    /// Replace an output that exists
+    #[arg(long)]
+    overwrite: bool,
+    /// Say nothing but errors
+    #[arg(long)]
+    quiet: bool,
+    /// Write counts and times as JSON
+    #[arg(long, value_name = "FILE")]
+    stats: Option<PathBuf>,
+}
+
+impl Common {
+    fn engine(&self) -> Result<Engine> {
+        match self.engine {
+            EngineChoice::Cpu => Engine::cpu(self.threads),
+            EngineChoice::Gpu => Engine::gpu(self.adapter.as_deref(), self.threads),
+            // A name is a wish for that adapter.
+            EngineChoice::Auto if self.adapter.is_some() => Engine::gpu(self.adapter.as_deref(), self.threads),
+            EngineChoice::Auto => Engine::auto_with(self.threads),
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            // Standard error may be closed; that is no reason to fail.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+
+    /// Warnings and the stats file.
+    fn report(&self, stats: &Stats) -> Result<()> {
+        for warning in &stats.warnings {
+            self.say(&format!("warning: {warning}"));
+        }
+        match &self.stats {
+            None => Ok(()),
+            Some(path) => {
+                let text = format!("{:#}\n", stats.to_json());
+                std::fs::write(path, text).map_err(Error::io(path, "cannot write the stats"))
+            }
+        }
+    }
+}
+
+/// Bytes: a number with an optional B, KiB, MiB, GiB, TiB (or K, M, G, T; or decimal kB, MB, GB, TB).
+fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let number: f64 = text[..digits].parse().map_err(|_| format!("{text:?} is not a size like 512MiB"))?;
+    let factor = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024f64.powi(2),
+        "g" | "gib" => 1024f64.powi(3),
+        "t" | "tib" => 1024f64.powi(4),
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        other => return Err(format!("unknown unit of size {other:?}; use KiB, MiB, GiB or TiB")),
+    };
+    let bytes = number * factor;
+    if bytes >= 1.0 && bytes < 2f64.powi(62) { Ok(bytes as u64) } else { Err(format!("{text:?} is out of range")) }
+}
+
+/// A line of results. A reader that went away is no error.
+fn print(line: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io(std::path::Path::new("standard output"), "cannot write")(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    signals::ignore_file_size_limit();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are results; errors go to standard error with exit code 2.
+            let _ = e.print();
+            return ExitCode::from(e.exit_code() as u8);
+        }
+    };
+    let done = match cli.verb {
+        Verb::Stack(args) => stack::run(&args),
+        Verb::Info(args) => info::run(&args),
+        Verb::Engines(common) => engines::run(&common),
+        Verb::Demo(args) => demo::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            let code = if matches!(e, Error::Interrupted) { signals::exit_code() } else { 1 };
+            let _ = writeln!(io::stderr(), "ndastro: {e}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+const _: () = assert!(DEFAULT_MEMORY == 1 << 30, "the default of --memory says 1GiB");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("256MiB"), Ok(256 << 20));
+        assert_eq!(parse_size("1.5g"), Ok(3 << 29));
+        assert_eq!(parse_size("2 GB"), Ok(2_000_000_000));
+        assert_eq!(parse_size("4096"), Ok(4096));
+        for bad in ["", "MiB", "0", "1XB", "1e30T", "-5"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn usage_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,110 @@
+//! `ndastro stack`: frames in, one out.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Common;
+use crate::{AstroData, Result, Stack};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CombineArg {
+    Mean,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RejectArg {
+    None,
+}
+
+#[derive(Args)]
+pub(super) struct StackArgs {
+    /// FITS files, each one frame; all extensions are stacked
+    #[arg(required = true, value_name = "IN")]
+    inputs: Vec<PathBuf>,
+    /// The stack: SCI, VAR and DQ for each extension
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// How the samples of a pixel become one
+    #[arg(long, value_enum, default_value = "mean")]
+    combine: CombineArg,
+    /// Which samples are left out
+    #[arg(long, value_enum, default_value = "none")]
+    reject: RejectArg,
+    /// A factor for each frame
+    #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
+    scale: Option<Vec<f64>>,
+    /// An offset for each frame, added after the factor
+    #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
+    zero: Option<Vec<f64>>,
+    /// Do not use the frames' variances
+    #[arg(long)]
+    ignore_variance: bool,
+    /// Do not use the frames' masks
+    #[arg(long)]
+    ignore_mask: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(args: &StackArgs) -> Result<()> {
+    let common = &args.common;
+    let stop = super::signals::stop_flag()?;
+    // Cheap refusals come before any work.
+    crate::fits::check_target(&args.output, common.overwrite)?;
+    let inputs = args.inputs.iter().map(AstroData::open).collect::<Result<Vec<_>>>()?;
+    for reason in inputs.iter().flat_map(AstroData::left_out) {
+        common.say(&format!("warning: left out: {reason}"));
+    }
+    let engine = common.engine()?;
+    let CombineArg::Mean = args.combine;
+    let RejectArg::None = args.reject;
+    let mut stack = Stack::of(inputs)
+        .use_variance(!args.ignore_variance)
+        .use_mask(!args.ignore_mask)
+        .memory(common.memory)
+        .cancel(stop);
+    if let Some(scale) = &args.scale {
+        stack = stack.scale(scale.clone());
+    }
+    if let Some(zero) = &args.zero {
+        stack = stack.zero(zero.clone());
+    }
+    let bar = progress_bar(common.quiet);
+    if let Some(bar) = bar.clone() {
+        stack = stack.progress(Arc::new(move |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        }));
+    }
+    let stats = stack.write(&engine, &args.output, common.overwrite);
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let stats = stats?;
+    common.report(&stats)?;
+    common.say(&format!(
+        "{} frames, {} pixels, {:.3} s ({:.2} GB/s of input) on {}",
+        stats.frames,
+        stats.pixels,
+        stats.seconds,
+        stats.bytes_read as f64 / stats.seconds.max(1e-9) / 1e9,
+        engine.describe()
+    ));
+    Ok(())
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress_bar(quiet: bool) -> Option<ProgressBar> {
+    if quiet || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let bar = ProgressBar::new(1);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} % {elapsed_precise} eta {eta}") {
+        bar.set_style(style);
+    }
+    Some(bar)
+}

@@ -1,0 +1,179 @@
+//! The CPU engine: pieces of a tile over threads, pixels over SIMD lanes.
+//!
+//! A piece is as many pixels as keep the decoded samples of all frames in a core's second-level cache. Bytes are
+//! decoded straight from the mapping into that cache-sized cube, so each byte of the files is touched once.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::kernels::Kernel;
+use crate::kernels::decode::{self, Decode};
+use crate::kernels::stack::{Cube, Out, Scratch, Stack, Task};
+use crate::real::Real;
+use crate::tiles::{BUFFERS, Job, Tile};
+use crate::{Error, Result};
+
+/// Threads of its own, so that several engines in one process do not disturb each other.
+#[derive(Clone)]
+pub struct CpuEngine {
+    pool: Arc<rayon::ThreadPool>,
+}
+
+impl CpuEngine {
+    pub(crate) fn new(threads: usize) -> Result<Self> {
+        Ok(CpuEngine { pool: Arc::new(super::pool(threads)?) })
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        format!("{} threads, {}", self.pool.current_num_threads(), instruction_set())
+    }
+}
+
+/// The instruction set that kernels run with here.
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vl") {
+            return "AVX-512";
+        }
+        if is_x86_feature_detected!("avx2") {
+            return "AVX2";
+        }
+        "SSE2"
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        "NEON"
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        "portable"
+    }
+}
+
+/// Bytes of decoded samples that a piece may take: half of a small second-level cache.
+const PIECE_BYTES: usize = 256 << 10;
+/// A piece is no longer than this, whatever the number of frames.
+const PIECE_PIXELS: usize = 4096;
+/// A tile is no longer than this, so that the writer has something to do early.
+const TILE_PIXELS: usize = 512 << 10;
+/// Bytes a pixel of the writer's own buffer.
+const WRITER_BYTES: usize = 8;
+
+/// What a thread works in.
+struct Desk<T> {
+    cube: Cube<T>,
+    scratch: Scratch,
+}
+
+/// A job on this engine.
+pub(crate) struct Run<'a, T> {
+    engine: &'a CpuEngine,
+    job: &'a Job<'a>,
+    nonfinite: bool,
+    piece: usize,
+    tile: usize,
+    next: Range<usize>,
+    desks: Mutex<Vec<Desk<T>>>,
+}
+
+impl<'a, T: Real + Default> Run<'a, T> {
+    pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
+        let threads = engine.pool.current_num_threads();
+        let planes = 1 + usize::from(job.variance);
+        // Decoded samples, masks, and the level of each sample.
+        let per_pixel = job.frames.len() * (planes * size_of::<T>() + 4 * usize::from(job.mask) + 4) + 32;
+        let piece = (PIECE_BYTES / per_pixel / 64 * 64).clamp(64, PIECE_PIXELS);
+        let desks = |piece: usize| (threads * piece * per_pixel) as u64;
+        // The smallest piece that works is one pixel, if need be.
+        let piece = if desks(piece) > memory / 2 { (memory / 2 / desks(1).max(1)) as usize } else { piece };
+        let left = memory.saturating_sub(desks(piece.max(1)));
+        let tile_bytes = (BUFFERS * Tile::<T>::BYTES + WRITER_BYTES) as u64;
+        let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
+        if piece == 0 || tile == 0 {
+            return Err(Error::Budget { needed: 2 * (desks(1) + tile_bytes), budget: memory });
+        }
+        let desks = Mutex::new(Vec::new());
+        Ok(Run { engine, job, nonfinite: job.nonfinite(), piece, tile, next: 0..0, desks })
+    }
+
+    pub(crate) fn tile_pixels(&self) -> usize {
+        self.tile
+    }
+
+    pub(crate) fn submit(&mut self, range: Range<usize>) {
+        self.next = range;
+    }
+
+    pub(crate) fn collect(&mut self, tile: &mut Tile<T>) {
+        let range = self.next.clone();
+        tile.prepare(range.clone());
+        let piece = self.piece;
+        let this = &*self;
+        tile.negative = this.engine.pool.install(|| {
+            tile.data
+                .par_chunks_mut(piece)
+                .zip(tile.variance.par_chunks_mut(piece))
+                .zip(tile.mask.par_chunks_mut(piece))
+                .zip(tile.good.par_chunks_mut(piece))
+                .enumerate()
+                .map(|(i, (((data, variance), mask), good))| {
+                    let start = range.start + i * piece;
+                    let mut negative = 0;
+                    let out = Out { data, variance, mask, good, negative: &mut negative };
+                    this.piece(start, out);
+                    negative
+                })
+                .sum()
+        });
+    }
+
+    /// The pixels from `start` on, as many as `out` holds.
+    fn piece(&self, start: usize, out: Out<'_, T>) {
+        let job = self.job;
+        let range = start..start + out.data.len();
+        let mut desk = self.take_desk();
+        let cube = &mut desk.cube;
+        for (f, frame) in job.frames.iter().enumerate() {
+            let at = f * self.piece..f * self.piece + range.len();
+            let decode_real = |plane: &crate::plane::Plane, out: &mut [T]| {
+                let format = plane.format();
+                plane.fill(range.clone(), out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));
+            };
+            decode_real(frame.data_plane(), &mut cube.data[at.clone()]);
+            if let Some(v) = frame.variance_plane().filter(|_| job.variance) {
+                decode_real(v, &mut cube.variance[at.clone()]);
+            }
+            if job.mask {
+                match frame.mask_plane() {
+                    Some(m) => {
+                        let format = m.format();
+                        let out = &mut cube.mask[at];
+                        m.fill(range.clone(), out, |bytes, out| decode::mask(&format, bytes, out));
+                    }
+                    None => cube.mask[at].fill(0),
+                }
+            }
+        }
+        Stack::<T>::cpu(Task {
+            cube: &desk.cube,
+            affine: job.affine,
+            levels: &job.levels,
+            nonfinite: self.nonfinite,
+            scratch: &mut desk.scratch,
+            out,
+        });
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+    }
+
+    /// A desk that is free, or a new one: there are never more than threads.
+    fn take_desk(&self) -> Desk<T> {
+        let free = self.desks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| Desk {
+            cube: Cube::new(self.job.frames.len(), self.piece, self.job.variance, self.job.mask),
+            scratch: Scratch::default(),
+        })
+    }
+}

@@ -1,0 +1,280 @@
+//! The GPU engine. Only this module names `wgpu`; what it offers is blocking.
+
+mod run;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use run::Run;
+use wgpu::{DeviceType, Features};
+
+use crate::error::escape;
+use crate::kernels::Kernel;
+use crate::real::Real;
+use crate::{DType, Error, Result};
+
+/// An adapter, its device and queue.
+pub struct GpuEngine {
+    info: wgpu::AdapterInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    faults: Arc<Faults>,
+    pool: rayon::ThreadPool,
+    /// Compiled once, by label.
+    pipelines: Mutex<HashMap<String, Pipeline>>,
+}
+
+/// What an adapter is and can do, for `ndastro engines`.
+#[derive(Clone, Debug)]
+pub struct AdapterReport {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// "vulkan", "metal", "dx12".
+    pub backend: String,
+    /// "DiscreteGpu", "Cpu" (a software adapter), ...
+    pub kind: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// 64-bit floats in shaders.
+    pub f64: bool,
+    /// Bytes of one storage binding.
+    pub max_binding: u64,
+    /// Bytes of one buffer.
+    pub max_buffer: u64,
+    /// Whether it is software: never taken unless asked for.
+    pub software: bool,
+}
+
+/// Errors that arrive on no call: a lost device, an error that no scope caught.
+#[derive(Default)]
+struct Faults {
+    lost: AtomicBool,
+    first: Mutex<Option<String>>,
+}
+
+impl Faults {
+    fn record(&self, what: String) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(what);
+    }
+
+    /// The first fault, if there was one.
+    fn check(&self) -> Result<()> {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*first {
+            Some(what) => Err(Error::Device(what.clone())),
+            None if self.lost.load(Ordering::Relaxed) => Err(Error::Device("the device was lost".into())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // No OpenGL: its compute limits are too small, and it prints to standard error.
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor)
+}
+
+/// Best first: discrete, integrated, virtual, other, software.
+fn rank(kind: DeviceType) -> u8 {
+    match kind {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    }
+}
+
+fn sorted() -> Vec<wgpu::Adapter> {
+    let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()));
+    all.sort_by_key(|a| rank(a.get_info().device_type));
+    all
+}
+
+/// All adapters, best first.
+pub fn adapters() -> Vec<AdapterReport> {
+    let report = |a: &wgpu::Adapter| {
+        let (info, limits) = (a.get_info(), a.limits());
+        AdapterReport {
+            name: escape(&info.name),
+            backend: info.backend.to_string(),
+            kind: format!("{:?}", info.device_type),
+            driver: escape(format!("{} {}", info.driver, info.driver_info).trim()),
+            f64: a.features().contains(Features::SHADER_F64),
+            max_binding: limits.max_storage_buffer_binding_size as u64,
+            max_buffer: limits.max_buffer_size,
+            software: info.device_type == DeviceType::Cpu,
+        }
+    };
+    sorted().iter().map(report).collect()
+}
+
+impl GpuEngine {
+    /// The best hardware adapter.
+    pub(crate) fn hardware(threads: usize) -> Result<Self> {
+        let best = sorted().into_iter().find(|a| a.get_info().device_type != DeviceType::Cpu);
+        let adapter = best.ok_or_else(|| Error::NoAdapter("no hardware adapter was found".into()))?;
+        Self::open(&adapter, threads)
+    }
+
+    /// The best adapter whose name contains `name` (upper and lower case are one).
+    pub(crate) fn new(name: Option<&str>, threads: usize) -> Result<Self> {
+        let all = sorted();
+        let wanted = name.unwrap_or_default().to_lowercase();
+        match all.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)) {
+            Some(adapter) => Self::open(adapter, threads),
+            None if all.is_empty() => {
+                Err(Error::NoAdapter("no adapter was found; is a Vulkan driver installed?".into()))
+            }
+            None => {
+                let names: Vec<String> = all.iter().map(|a| escape(&a.get_info().name)).collect();
+                Err(Error::NoAdapter(format!("no adapter is called {wanted:?}; there is {}", names.join(", "))))
+            }
+        }
+    }
+
+    fn open(adapter: &wgpu::Adapter, threads: usize) -> Result<Self> {
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("ndastro"),
+            required_features: adapter.features() & Features::SHADER_F64,
+            // The adapter's own limits: the defaults are smaller.
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|e| Error::NoAdapter(format!("{}: {e}", escape(&info.name))))?;
+        let faults = Arc::new(Faults::default());
+        let seen = faults.clone();
+        // Without a handler wgpu panics.
+        device.on_uncaptured_error(Arc::new(move |e| seen.record(first_line(&e.to_string()))));
+        let seen = faults.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            seen.lost.store(true, Ordering::Relaxed);
+            seen.record(format!("the device was lost ({reason:?}) {}", first_line(&message)));
+        });
+        Ok(GpuEngine { info, device, queue, faults, pool: super::pool(threads)?, pipelines: Mutex::default() })
+    }
+
+    pub(crate) fn adapter_name(&self) -> &str {
+        &self.info.name
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let kind = if self.is_software() { "software adapter" } else { "adapter" };
+        format!("{kind} {} ({}, {})", escape(&self.info.name), self.info.backend, escape(&self.info.driver_info))
+    }
+
+    /// Its memory is host memory.
+    fn is_software(&self) -> bool {
+        self.info.device_type == DeviceType::Cpu
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    pub(crate) fn unfit<T: Real>(&self) -> Option<String> {
+        let f64 = self.device.features().contains(Features::SHADER_F64);
+        (T::DTYPE == DType::F64 && !f64)
+            .then(|| format!("{} has no 64-bit floats, which these inputs need", escape(&self.info.name)))
+    }
+
+    /// Runs `make` with every error caught: validation, memory, internal.
+    fn scoped<R>(&self, what: &str, make: impl FnOnce() -> R) -> Result<R> {
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = make();
+        let mut caught = None;
+        for scope in [validation, memory, internal] {
+            caught = caught.or(pollster::block_on(scope.pop()));
+        }
+        match caught {
+            None => Ok(made),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::Device(format!("{what}: out of device memory"))),
+            Some(e) => Err(Error::Device(format!("{what}: {}", first_line(&e.to_string())))),
+        }
+    }
+
+    /// The pipeline of one entry point of a kernel in compute type `T`.
+    fn pipeline<T: Real, K: Kernel>(&self, entry: &str, bindings: &[Binding]) -> Result<Pipeline> {
+        let prelude = match (K::STEM, T::DTYPE) {
+            ("decode", _) => "",
+            (_, DType::F64) => include_str!("../../../shaders/prelude_f64.wgsl"),
+            _ => include_str!("../../../shaders/prelude_f32.wgsl"),
+        };
+        let label = format!("{} {entry} {}", K::STEM, T::DTYPE);
+        let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = pipelines.get(&label) {
+            return Ok(pipeline.clone());
+        }
+        let source = [prelude, K::WGSL].concat();
+        let pipeline = self.scoped(&label, || {
+            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(&label),
+                source: wgpu::ShaderSource::Wgsl(source.into()),
+            });
+            let entries: Vec<_> = bindings.iter().enumerate().map(|(i, b)| b.layout(i as u32)).collect();
+            let group = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(&label),
+                entries: &entries,
+            });
+            let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(&label),
+                bind_group_layouts: &[Some(&group)],
+                immediate_size: 0,
+            });
+            let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(&label),
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some(entry),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            });
+            Pipeline { pipeline, group }
+        })?;
+        pipelines.insert(label, pipeline.clone());
+        Ok(pipeline)
+    }
+}
+
+/// A compute pipeline with the layout of its one bind group.
+#[derive(Clone)]
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroupLayout,
+}
+
+/// What a shader does with a buffer.
+#[derive(Clone, Copy)]
+enum Binding {
+    Uniform,
+    Read,
+    Write,
+}
+
+impl Binding {
+    fn layout(self, binding: u32) -> wgpu::BindGroupLayoutEntry {
+        let ty = match self {
+            Binding::Uniform => wgpu::BufferBindingType::Uniform,
+            Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
+            Binding::Write => wgpu::BufferBindingType::Storage { read_only: false },
+        };
+        wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        }
+    }
+}
+
+fn first_line(text: &str) -> String {
+    escape(text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no reason given"))
+}

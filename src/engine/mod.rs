@@ -1,0 +1,193 @@
+//! Engines: what computes a tile. One enum of two, no trait.
+//!
+//! An engine knows threads or an adapter, pipelines and buffers; of files, headers and units it knows nothing.
+
+mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
+
+use std::ops::Range;
+
+pub use cpu::CpuEngine;
+#[cfg(feature = "gpu")]
+pub use gpu::{AdapterReport, GpuEngine, adapters};
+
+use crate::real::Real;
+use crate::tiles::{Job, Tile};
+use crate::{Error, Result};
+
+/// What computes.
+pub enum Engine {
+    /// Threads and SIMD.
+    Cpu(CpuEngine),
+    /// WGSL compute shaders.
+    #[cfg(feature = "gpu")]
+    Gpu(GpuEngine),
+}
+
+impl Engine {
+    /// A hardware adapter if there is one, else the CPU with all threads. A software adapter is never taken.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn auto() -> Result<Self> {
+        Self::auto_with(0)
+    }
+
+    /// As [`auto`](Self::auto), with this many threads for what the CPU does; 0 is all.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn auto_with(threads: usize) -> Result<Self> {
+        #[cfg(feature = "gpu")]
+        if let Ok(gpu) = GpuEngine::hardware(threads) {
+            return Ok(Engine::Gpu(gpu));
+        }
+        Self::cpu(threads)
+    }
+
+    /// The CPU engine with this many threads; 0 is all.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn cpu(threads: usize) -> Result<Self> {
+        Ok(Engine::Cpu(CpuEngine::new(threads)?))
+    }
+
+    /// A GPU engine: the adapter whose name contains `adapter`, or the best one; a software adapter counts.
+    ///
+    /// # Errors
+    /// There is no such adapter, or this build has no GPU engine.
+    pub fn gpu(adapter: Option<&str>, threads: usize) -> Result<Self> {
+        #[cfg(feature = "gpu")]
+        {
+            Ok(Engine::Gpu(GpuEngine::new(adapter, threads)?))
+        }
+        #[cfg(not(feature = "gpu"))]
+        {
+            let _ = (adapter, threads);
+            Err(Error::NoAdapter("this build has no GPU engine (feature `gpu`)".into()))
+        }
+    }
+
+    /// "cpu" or "gpu".
+    pub fn name(&self) -> &'static str {
+        match self {
+            Engine::Cpu(_) => "cpu",
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(_) => "gpu",
+        }
+    }
+
+    /// Name of the adapter, if this is a GPU engine.
+    pub fn adapter(&self) -> Option<&str> {
+        match self {
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => Some(g.adapter_name()),
+        }
+    }
+
+    /// One line for people: "cpu, 2 threads, AVX2".
+    pub fn describe(&self) -> String {
+        match self {
+            Engine::Cpu(c) => format!("cpu, {}", c.describe()),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => format!("gpu, {}", g.describe()),
+        }
+    }
+
+    /// Why this engine cannot compute in `T`, if it cannot.
+    pub(crate) fn unfit<T: Real>(&self) -> Option<String> {
+        match self {
+            Engine::Cpu(_) => None,
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.unfit::<T>(),
+        }
+    }
+
+    /// The CPU engine that takes over where this one cannot go on.
+    pub(crate) fn cpu_twin(&self) -> Result<Engine> {
+        match self {
+            Engine::Cpu(c) => Ok(Engine::Cpu(c.clone())),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => Ok(Engine::Cpu(CpuEngine::new(g.threads())?)),
+        }
+    }
+}
+
+/// One job on one engine: buffers and pipelines, ready for tiles.
+pub(crate) enum Runner<'a, T: Real> {
+    Cpu(cpu::Run<'a, T>),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<gpu::Run<'a, T>>),
+}
+
+impl<'a, T: Real + Default> Runner<'a, T> {
+    pub(crate) fn new(engine: &'a Engine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
+        match engine {
+            Engine::Cpu(c) => Ok(Runner::Cpu(cpu::Run::new(c, job, memory)?)),
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => Ok(Runner::Gpu(Box::new(gpu::Run::new(g, job, memory)?))),
+        }
+    }
+
+    /// Most pixels of a tile.
+    pub(crate) fn tile_pixels(&self) -> usize {
+        match self {
+            Runner::Cpu(r) => r.tile_pixels(),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.tile_pixels(),
+        }
+    }
+
+    /// Tiles in flight.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Runner::Cpu(_) => 1,
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.depth(),
+        }
+    }
+
+    /// Starts a tile.
+    pub(crate) fn submit(&mut self, range: Range<usize>) -> Result<()> {
+        match self {
+            Runner::Cpu(r) => {
+                r.submit(range);
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.submit(range),
+        }
+    }
+
+    /// The oldest tile that was started.
+    pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
+        match self {
+            Runner::Cpu(r) => {
+                r.collect(tile);
+                Ok(())
+            }
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.collect(tile),
+        }
+    }
+
+    /// Bytes to the device, bytes from it, bytes held on it.
+    pub(crate) fn traffic(&self) -> (u64, u64, u64) {
+        match self {
+            Runner::Cpu(_) => (0, 0, 0),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.traffic(),
+        }
+    }
+}
+
+pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("ndastro-{i}"))
+        .build()
+        .map_err(|e| Error::Parameter(format!("cannot start {threads} threads: {e}")))
+}

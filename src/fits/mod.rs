@@ -1,0 +1,20 @@
+//! FITS files: headers, sections of mapped bytes, the association of planes, and the writer.
+//!
+//! Nothing here knows of kernels, variance rules or devices.
+
+pub(crate) mod checksum;
+mod file;
+pub mod header;
+mod layout;
+mod map;
+mod scan;
+mod section;
+mod writer;
+
+pub use file::FitsFile;
+pub(crate) use layout::groups;
+pub use header::{Header, Value};
+pub use scan::{Hdu, HduKind};
+pub use section::Section;
+pub(crate) use writer::check_target;
+pub use writer::{FitsWriter, ImageSpec};

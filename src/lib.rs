@@ -1,0 +1,61 @@
+//! Astronomical pixels with their variance, bit mask, unit and header, read lazily from mapped FITS files, computed
+//! tile by tile on the GPU or on a SIMD CPU twin, and stacked by the hundreds.
+//!
+//! ```no_run
+//! use ndastro::{AstroData, Engine, Stack, Window};
+//!
+//! # fn main() -> ndastro::Result<()> {
+//! // Opening reads headers; a window reads its own bytes.
+//! let frame = AstroData::open("frame_01.fits")?;
+//! let corner = frame[0].window(&Window::new([0..100, 0..100]))?;
+//! println!("{:?} of {:?}, unit {:?}", corner.shape(), frame[0].shape(), corner.unit());
+//!
+//! // A mean with propagated variance and the DQ hierarchy, on the best engine there is.
+//! let engine = Engine::auto()?;
+//! let stack = Stack::files(["frame_01.fits", "frame_02.fits", "frame_03.fits"])?;
+//! let (result, stats) = stack.eval(&engine)?;
+//! println!("{:?} in {:.2} s", result[0], stats.seconds);
+//!
+//! // The same straight into a file, in bounded memory.
+//! stack.write(&engine, "stack.fits", false)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Words: a *plane* is one array of a container (data, variance, mask); a *section* the bytes of an image in a mapped
+//! file; a *window* half-open ranges, slowest axis first; a *tile* the piece of the output computed at once; a *frame*
+//! one input of a stack; an *engine* what computes.
+
+#![warn(missing_docs)]
+
+mod astrodata;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+mod dtype;
+mod engine;
+mod error;
+pub mod fits;
+mod kernels;
+mod memory;
+mod nddata;
+mod pixels;
+mod plane;
+mod real;
+mod simd;
+mod stack;
+mod stats;
+mod tiles;
+mod window;
+
+pub use astrodata::AstroData;
+pub use dtype::{DType, PixelFormat};
+#[cfg(feature = "gpu")]
+pub use engine::{AdapterReport, GpuEngine, adapters};
+pub use engine::{CpuEngine, Engine};
+pub use error::{Error, Result};
+pub use nddata::NDAstroData;
+pub use pixels::Pixels;
+pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};
+pub use stats::Stats;
+pub use window::Window;

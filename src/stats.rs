@@ -1,0 +1,53 @@
+//! What a run did, for `--stats` and for people.
+
+/// Counts and times of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// "cpu" or "gpu".
+    pub engine: &'static str,
+    /// Name of the adapter.
+    pub adapter: Option<String>,
+    /// Wall time of the run, opening of files not counted.
+    pub seconds: f64,
+    /// Bytes of the input files that were looked at, headers included.
+    pub bytes_read: u64,
+    /// Bytes to the device.
+    pub bytes_uploaded: u64,
+    /// Bytes from the device.
+    pub bytes_downloaded: u64,
+    /// Tiles computed.
+    pub tiles: u64,
+    /// Frames stacked.
+    pub frames: u64,
+    /// Pixels of the result, over all extensions.
+    pub pixels: u64,
+    /// Samples rejected by statistics.
+    pub rejected: u64,
+    /// Largest anonymous resident memory of this process seen after any tile; mapped files do not count.
+    pub peak_host_bytes: u64,
+    /// Bytes of device buffers. On a software adapter they are part of the host's.
+    pub peak_device_bytes: u64,
+    /// What the user should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+impl Stats {
+    /// As the command line writes it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "engine": self.engine,
+            "adapter": self.adapter,
+            "seconds": self.seconds,
+            "bytes_read": self.bytes_read,
+            "bytes_uploaded": self.bytes_uploaded,
+            "bytes_downloaded": self.bytes_downloaded,
+            "tiles": self.tiles,
+            "frames": self.frames,
+            "pixels": self.pixels,
+            "rejected": self.rejected,
+            "peak_host_bytes": self.peak_host_bytes,
+            "peak_device_bytes": self.peak_device_bytes,
+        })
+    }
+}
