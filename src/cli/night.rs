@@ -101,6 +101,7 @@ enum Stream {
 
 /// A field, a detector and a number of exposures.
 pub(crate) struct Night {
+    #[allow(dead_code)] // the default number for callers; exposures do not depend on it
     pub frames: usize,
     /// Rows and columns.
     pub shape: (usize, usize),

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
-use crate::kernels::stack::{Cube, Out, Scratch, Stack, Task};
+use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
 use crate::real::Real;
 use crate::tiles::{BUFFERS, Job, Tile};
 use crate::{Error, Result};
@@ -83,9 +83,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         let threads = engine.pool.current_num_threads();
         let planes = 1 + usize::from(job.variance);
-        // Decoded samples, masks, and the level of each sample.
-        let per_pixel = job.frames.len() * (planes * size_of::<T>() + 4 * usize::from(job.mask) + 4) + 32;
-        let piece = (PIECE_BYTES / per_pixel / 64 * 64).clamp(64, PIECE_PIXELS);
+        // Decoded samples and masks.
+        let per_pixel = job.frames.len() * (planes * size_of::<T>() + 4 * usize::from(job.mask));
+        let piece = (PIECE_BYTES / per_pixel / BLOCK * BLOCK).clamp(BLOCK, PIECE_PIXELS);
         let desks = |piece: usize| (threads * piece * per_pixel) as u64;
         // The smallest piece that works is one pixel, if need be.
         let piece = if desks(piece) > memory / 2 { (memory / 2 / desks(1).max(1)) as usize } else { piece };
@@ -137,7 +137,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let mut desk = self.take_desk();
         let cube = &mut desk.cube;
         for (f, frame) in job.frames.iter().enumerate() {
-            let at = f * self.piece..f * self.piece + range.len();
+            let at = f * cube.stride..f * cube.stride + range.len();
             let decode_real = |plane: &crate::plane::Plane, out: &mut [T]| {
                 let format = plane.format();
                 plane.fill(range.clone(), out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));

@@ -71,27 +71,39 @@ impl Affine {
     pub(crate) const IDENTITY: Affine = Affine { scale: 1.0, zero: 0.0 };
 }
 
-/// Samples of N frames at the same `pixels` pixels, frame after frame. Planes that no frame has are empty.
+/// Pixels that are worked on at once: their samples stay in the first-level cache between the passes over them.
+pub(crate) const BLOCK: usize = 64;
+
+/// Samples of N frames at the same pixels, frame after frame. Planes that no frame has are empty.
 pub(crate) struct Cube<T> {
     pub frames: usize,
-    pub pixels: usize,
+    /// Samples from one frame to the next: whole blocks.
+    pub stride: usize,
     pub data: Vec<T>,
     pub variance: Vec<T>,
     pub mask: Vec<u32>,
 }
 
 impl<T: Real> Cube<T> {
+    /// Room for `pixels` pixels.
     pub(crate) fn new(frames: usize, pixels: usize, variance: bool, mask: bool) -> Self {
-        let n = frames * pixels;
+        let stride = pixels.next_multiple_of(BLOCK);
+        let n = frames * stride;
         let zero = T::from_f32(0.0);
         Cube {
             frames,
-            pixels,
+            stride,
             data: vec![zero; n],
             variance: vec![zero; if variance { n } else { 0 }],
             mask: vec![0; if mask { n } else { 0 }],
         }
     }
+}
+
+/// The block of a plane that starts at `at`.
+#[inline(always)]
+fn block<V: Copy>(plane: &[V], at: usize) -> &[V; BLOCK] {
+    plane[at..].first_chunk().unwrap_or_else(|| unreachable!("a cube is of whole blocks"))
 }
 
 /// What comes out for each pixel.
@@ -105,14 +117,10 @@ pub(crate) struct Out<'a, T> {
     pub negative: &'a mut u64,
 }
 
-/// Reused between calls: nothing is allocated per tile.
+/// Levels of the samples of a block; reused between calls, so that nothing is allocated per tile.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    level: Vec<u32>,
-    best: Vec<u32>,
-    all: Vec<u32>,
-    sum: Vec<f64>,
-    sum2: Vec<f64>,
+    level: Vec<[u32; BLOCK]>,
 }
 
 /// The stack kernel.
@@ -165,167 +173,207 @@ impl<T: Real> Loop for Task<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Task { cube, affine, levels, nonfinite, scratch, out } = self;
-        let (frames, stride) = (cube.frames, cube.pixels);
         let n = out.data.len();
-        let (propagate, masked) = (!cube.variance.is_empty(), !cube.mask.is_empty());
+        let (masked, propagate) = (!cube.mask.is_empty(), !cube.variance.is_empty());
         let graded = masked || nonfinite;
-        scratch.reset(n, if graded { frames * n } else { 0 });
-        let Scratch { level, best, all, sum, sum2 } = scratch;
-        let none: &[T] = &[];
-        let plane = |f: usize| f * stride..f * stride + n;
-        let variance = |f: usize| if propagate { &cube.variance[plane(f)] } else { none };
-        let mask = |f: usize| if masked { &cube.mask[plane(f)] } else { &[] as &[u32] };
-
-        // Grade the samples: level of each, best level of each pixel, OR of all masks.
-        if graded {
-            for f in 0..frames {
-                let level = &mut level[f * n..(f + 1) * n];
-                if masked {
-                    grade_mask(mask(f), levels, level, all);
-                }
-                if nonfinite {
-                    grade_finite(&cube.data[plane(f)], level, all);
-                    if propagate {
-                        grade_finite(variance(f), level, all);
-                    }
-                }
-                for (b, &l) in best[..n].iter_mut().zip(&*level) {
-                    *b = l.min(*b);
-                }
-            }
-        }
-
-        // Sum what is used.
-        let mut negative = 0u64;
-        out.good.fill(if graded { 0 } else { frames as u32 });
-        out.mask.fill(0);
-        for f in 0..frames {
-            let data = &cube.data[plane(f)];
-            let Affine { scale, zero } = affine[f];
-            let plain = affine[f] == Affine::IDENTITY;
+        scratch.level.resize(cube.frames, [0; BLOCK]);
+        for start in (0..n).step_by(BLOCK) {
+            let mut pixels = Pixels::default();
             if graded {
-                let level = &level[f * n..(f + 1) * n];
-                if masked {
-                    for (((o, &m), &l), &b) in out.mask.iter_mut().zip(mask(f)).zip(level).zip(&best[..n]) {
-                        *o |= if l == b { m } else { 0 };
+                pixels.grade(cube, start, levels, &mut scratch.level);
+            }
+            for (f, level) in scratch.level.iter().enumerate() {
+                let at = f * cube.stride + start;
+                let used = if graded { pixels.used(level) } else { [ALL; BLOCK] };
+                let data = block(&cube.data, at);
+                if affine[f] == Affine::IDENTITY {
+                    add(&mut pixels.sum, data, &used, |d| d);
+                } else {
+                    let Affine { scale, zero } = affine[f];
+                    add(&mut pixels.sum, data, &used, |d| d * scale + zero);
+                }
+                pixels.count(&used, masked.then(|| block(&cube.mask, at)));
+                if propagate {
+                    pixels.propagate(block(&cube.variance, at), &used, affine[f].scale * affine[f].scale);
+                }
+            }
+            pixels.mean();
+            if !propagate {
+                for (f, level) in scratch.level.iter().enumerate() {
+                    let used = if graded { pixels.used(level) } else { [ALL; BLOCK] };
+                    let Affine { scale, zero } = affine[f];
+                    let (data, mean) = (block(&cube.data, f * cube.stride + start), pixels.sum);
+                    for i in 0..BLOCK {
+                        let x = data[i].to_f64() * scale + zero - mean[i];
+                        pixels.sum2[i] += keep(x * x, used[i]);
                     }
                 }
-                for ((g, &l), &b) in out.good.iter_mut().zip(level).zip(&best[..n]) {
-                    *g += u32::from(l == b && b != UNUSABLE);
-                }
-                let used = level.iter().zip(&best[..n]).map(|(&l, &b)| l == b && b != UNUSABLE);
-                if plain {
-                    add_used(&mut sum[..n], data, used.clone(), |d| d);
-                } else {
-                    add_used(&mut sum[..n], data, used.clone(), |d| d * scale + zero);
-                }
-                if propagate {
-                    let square = scale * scale;
-                    add_used(&mut sum2[..n], variance(f), used, |v| if v < 0.0 { 0.0 } else { v * square });
-                }
-            } else {
-                add(&mut sum[..n], data, |d| if plain { d } else { d * scale + zero });
-                if propagate {
-                    let square = scale * scale;
-                    add(&mut sum2[..n], variance(f), |v| if v < 0.0 { 0.0 } else { v * square });
-                }
             }
-            if propagate {
-                let zero = T::from_f32(0.0);
-                negative += variance(f).iter().map(|&v| u32::from(v < zero)).sum::<u32>() as u64;
+            pixels.variance(propagate);
+            let count = BLOCK.min(n - start);
+            for i in 0..count {
+                out.data[start + i] = T::from_f64(pixels.sum[i]);
+                out.variance[start + i] = T::from_f64(pixels.sum2[i]);
+                *out.negative += u64::from(pixels.negative[i]);
             }
-        }
-        *out.negative += negative;
-
-        // The mean. No usable sample: 0 / 1.
-        for (s, &g) in sum[..n].iter_mut().zip(&*out.good) {
-            *s /= f64::from(g.max(1));
-        }
-        if !propagate {
-            for f in 0..frames {
-                let Affine { scale, zero } = affine[f];
-                let data = cube.data[plane(f)].iter();
-                let level = graded.then(|| &level[f * n..(f + 1) * n]);
-                for (i, (&d, (s2, &m))) in data.zip(sum2[..n].iter_mut().zip(&sum[..n])).enumerate() {
-                    let used = level.is_none_or(|l| l[i] == best[i] && best[i] != UNUSABLE);
-                    let x = d.to_f64() * scale + zero - m;
-                    *s2 += if used { x * x } else { 0.0 };
-                }
-            }
-        }
-        for (i, (d, v)) in out.data.iter_mut().zip(out.variance.iter_mut()).enumerate() {
-            let count = f64::from(out.good[i]);
-            let divisor = if propagate { count * count } else { count * (count - 1.0) };
-            *d = T::from_f64(sum[i]);
-            *v = T::from_f64(if divisor > 0.0 { sum2[i] / divisor } else { 0.0 });
-        }
-        if graded {
-            for ((o, &b), &a) in out.mask.iter_mut().zip(&best[..n]).zip(&all[..n]) {
-                *o = if b == UNUSABLE { a } else { *o };
-            }
+            out.mask[start..start + count].copy_from_slice(&pixels.mask[..count]);
+            out.good[start..start + count].copy_from_slice(&pixels.good[..count]);
         }
     }
 }
 
-impl Scratch {
-    #[inline(always)]
-    fn reset(&mut self, n: usize, samples: usize) {
-        if self.best.len() < n {
-            self.best.resize(n, 0);
-            self.all.resize(n, 0);
-            self.sum.resize(n, 0.0);
-            self.sum2.resize(n, 0.0);
-        }
-        if self.level.len() < samples {
-            self.level.resize(samples, 0);
-        }
-        self.level[..samples].fill(0);
-        self.best[..n].fill(UNUSABLE);
-        self.all[..n].fill(0);
-        self.sum[..n].fill(0.0);
-        self.sum2[..n].fill(0.0);
-    }
-}
-
-/// Level by mask: the number of levels that do not admit all bits.
-#[inline(always)]
-fn grade_mask(mask: &[u32], levels: &Levels, level: &mut [u32], all: &mut [u32]) {
-    let forbidden = *levels.forbidden();
-    for ((l, a), &m) in level.iter_mut().zip(all).zip(mask) {
-        let mut over = 0;
-        for bits in forbidden {
-            over += u32::from(m & bits != 0);
-        }
-        *l = over;
-        *a |= m;
-    }
-}
-
-/// NaN and infinities are unusable.
-#[inline(always)]
-fn grade_finite<T: Real>(values: &[T], level: &mut [u32], all: &mut [u32]) {
-    for ((l, a), v) in level.iter_mut().zip(all).zip(values) {
-        let finite = v.is_finite();
-        *l |= if finite { 0 } else { UNUSABLE };
-        *a |= if finite { 0 } else { NO_DATA };
-    }
-}
+/// Choices are words of all ones or all zeros: a conditional store would be a masked one, slow on many processors.
+const ALL: u32 = u32::MAX;
 
 #[inline(always)]
-fn add<T: Real>(sum: &mut [f64], values: &[T], term: impl Fn(f64) -> f64) {
-    for (s, v) in sum.iter_mut().zip(values) {
-        *s += term(v.to_f64());
-    }
+fn all_if(condition: bool) -> u32 {
+    u32::from(condition).wrapping_neg()
 }
 
+/// `x` where `chosen` is all ones, 0 where it is 0.
 #[inline(always)]
-fn add_used<T: Real>(
-    sum: &mut [f64],
-    values: &[T],
-    used: impl Iterator<Item = bool>,
+fn keep(x: f64, chosen: u32) -> f64 {
+    f64::from_bits(x.to_bits() & i64::from(chosen as i32) as u64)
+}
+
+/// Adds the used samples of a frame.
+#[inline(always)]
+fn add<T: Real>(
+    sum: &mut [f64; BLOCK],
+    values: &[T; BLOCK],
+    used: &[u32; BLOCK],
     term: impl Fn(f64) -> f64,
 ) {
-    for ((s, v), used) in sum.iter_mut().zip(values).zip(used) {
-        *s += if used { term(v.to_f64()) } else { 0.0 };
+    for i in 0..BLOCK {
+        sum[i] += keep(term(values[i].to_f64()), used[i]);
+    }
+}
+
+/// The pixels of a block on their way from samples to results.
+struct Pixels {
+    /// Best level; [`NOTHING`] where no sample is usable.
+    best: [u32; BLOCK],
+    /// OR of all masks, with `no_data` for samples that are not finite.
+    all: [u32; BLOCK],
+    mask: [u32; BLOCK],
+    good: [u32; BLOCK],
+    negative: [u32; BLOCK],
+    /// Sum of values, then the mean.
+    sum: [f64; BLOCK],
+    /// Sum of variances or squares, then the variance.
+    sum2: [f64; BLOCK],
+}
+
+/// Equal to no sample's level.
+const NOTHING: u32 = UNUSABLE - 1;
+
+impl Default for Pixels {
+    #[inline(always)]
+    fn default() -> Self {
+        let none = [0; BLOCK];
+        Pixels {
+            best: [NOTHING; BLOCK],
+            all: none,
+            mask: none,
+            good: none,
+            negative: none,
+            sum: [0.0; BLOCK],
+            sum2: [0.0; BLOCK],
+        }
+    }
+}
+
+impl Pixels {
+    /// Level of each sample, best level of each pixel.
+    #[inline(always)]
+    fn grade<T: Real>(&mut self, cube: &Cube<T>, start: usize, levels: &Levels, level: &mut [[u32; BLOCK]]) {
+        // The default hierarchy has five levels besides the last.
+        let short = levels.forbidden[5..] == [0; MAX_LEVELS - 5];
+        for (f, level) in level.iter_mut().enumerate() {
+            let at = f * cube.stride + start;
+            let data = block(&cube.data, at);
+            let variance = if cube.variance.is_empty() { data } else { block(&cube.variance, at) };
+            let mask = if cube.mask.is_empty() { &[0; BLOCK] } else { block(&cube.mask, at) };
+            if short {
+                grade::<T, 5>(data, variance, mask, levels, level, &mut self.all);
+            } else {
+                grade::<T, MAX_LEVELS>(data, variance, mask, levels, level, &mut self.all);
+            }
+            for i in 0..BLOCK {
+                self.best[i] = self.best[i].min(level[i]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn used(&self, level: &[u32; BLOCK]) -> [u32; BLOCK] {
+        let mut used = [0; BLOCK];
+        for i in 0..BLOCK {
+            used[i] = all_if(level[i] == self.best[i]);
+        }
+        used
+    }
+
+    #[inline(always)]
+    fn count(&mut self, used: &[u32; BLOCK], mask: Option<&[u32; BLOCK]>) {
+        for i in 0..BLOCK {
+            self.good[i] += used[i] & 1;
+        }
+        if let Some(mask) = mask {
+            for i in 0..BLOCK {
+                self.mask[i] |= used[i] & mask[i];
+            }
+        }
+    }
+
+    /// Adds the variances of the used samples of a frame. One below zero counts as 0.
+    #[inline(always)]
+    fn propagate<T: Real>(&mut self, variance: &[T; BLOCK], used: &[u32; BLOCK], square: f64) {
+        let zero = T::from_f32(0.0);
+        for i in 0..BLOCK {
+            let negative = all_if(variance[i] < zero);
+            self.sum2[i] += keep(variance[i].to_f64() * square, used[i] & !negative);
+            self.negative[i] += negative & 1;
+        }
+    }
+
+    #[inline(always)]
+    fn mean(&mut self) {
+        for i in 0..BLOCK {
+            // No usable sample: 0 / 1.
+            self.sum[i] /= f64::from(self.good[i].max(1));
+            self.mask[i] |= self.all[i] & all_if(self.good[i] == 0);
+        }
+    }
+
+    #[inline(always)]
+    fn variance(&mut self, propagate: bool) {
+        for i in 0..BLOCK {
+            let n = f64::from(self.good[i]);
+            let divisor = if propagate { n * n } else { n * (n - 1.0) };
+            self.sum2[i] = if divisor > 0.0 { self.sum2[i] / divisor } else { 0.0 };
+        }
+    }
+}
+
+/// Level by mask: the number of levels, of the first `K`, that do not admit all bits; all ones where data or variance
+/// are not finite.
+#[inline(always)]
+fn grade<T: Real, const K: usize>(
+    data: &[T; BLOCK],
+    variance: &[T; BLOCK],
+    mask: &[u32; BLOCK],
+    levels: &Levels,
+    level: &mut [u32; BLOCK],
+    all: &mut [u32; BLOCK],
+) {
+    for i in 0..BLOCK {
+        let mut over = 0u32;
+        for bits in &levels.forbidden[..K] {
+            over = over.wrapping_sub(all_if(mask[i] & bits != 0));
+        }
+        let bad = all_if(!(data[i].is_finite() & variance[i].is_finite()));
+        level[i] = over | bad;
+        all[i] |= mask[i] | (bad & NO_DATA);
     }
 }

@@ -207,7 +207,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             // New buffers are zero: frames without a mask stay good.
             let sample_buffer = buffer("samples", (cube.sample * pixels * frames) as u64, storage, false)?;
             let mut first = 0;
-            while first < frames {
+            while first < cube.uploads.len() {
                 let upload = &cube.uploads[first];
                 let same = cube.uploads[first..].iter().take_while(|u| *u == upload).count();
                 if let Some(upload) = upload {
