@@ -9,15 +9,19 @@ struct Params {
     pixels: u32,
     raw_stride: u32,
     first: u32,
-    stored: u32,
-    swap: u32,
-    flip: u32,
-    lookup: u32,
-    has_blank: u32,
     blank_low: u32,
     blank_high: u32,
-    pad: vec2<u32>,
+    pad_a: u32,
+    pad_b: u32,
+    pad_c: u32,
 }
+
+// What the numbers are; set when the pipeline is made, so that no lane asks twice.
+override STORED: u32 = 8u;
+override SWAP: bool = true;
+override FLIP: bool = false;
+override LOOKUP: bool = false;
+override HAS_BLANK: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> raw: array<u32>;
@@ -47,23 +51,23 @@ fn swap_word(w: u32) -> u32 {
 // The stored number as (low word, high word); small ones unsigned in the low word.
 fn load(frame: u32, pixel: u32) -> vec2<u32> {
     let base = frame * params.raw_stride;
-    switch params.stored {
+    switch STORED {
         case STORED_U8, STORED_I8: {
             return vec2<u32>((raw[base + pixel / 4u] >> (8u * (pixel % 4u))) & 0xffu, 0u);
         }
         case STORED_I16, STORED_U16: {
             let half = (raw[base + pixel / 2u] >> (16u * (pixel % 2u))) & 0xffffu;
-            return vec2<u32>(select(half, ((half & 0xffu) << 8u) | (half >> 8u), params.swap != 0u), 0u);
+            return vec2<u32>(select(half, ((half & 0xffu) << 8u) | (half >> 8u), SWAP), 0u);
         }
         case STORED_I64, STORED_U64, STORED_F64: {
             let a = raw[base + 2u * pixel];
             let b = raw[base + 2u * pixel + 1u];
-            if params.swap != 0u { return vec2<u32>(swap_word(b), swap_word(a)); }
+            if SWAP { return vec2<u32>(swap_word(b), swap_word(a)); }
             return vec2<u32>(a, b);
         }
         default: {
             let w = raw[base + pixel];
-            return vec2<u32>(select(w, swap_word(w), params.swap != 0u), 0u);
+            return vec2<u32>(select(w, swap_word(w), SWAP), 0u);
         }
     }
 }
@@ -115,37 +119,37 @@ fn f64_of_f32(bits: u32) -> vec2<u32> {
 // Small integers are exact in f32.
 fn small(w: u32) -> i32 {
     var value = i32(w);
-    if params.stored == STORED_I8 { value = (i32(w << 24u)) >> 24u; }
-    if params.stored == STORED_I16 { value = (i32(w << 16u)) >> 16u; }
+    if STORED == STORED_I8 { value = (i32(w << 24u)) >> 24u; }
+    if STORED == STORED_I16 { value = (i32(w << 16u)) >> 16u; }
     // BZERO of the other sign: -128 for bytes, 32768 for 16 bits.
-    if params.flip != 0u { value += select(-128, 32768, params.stored == STORED_I16); }
+    if FLIP { value += select(-128, 32768, STORED == STORED_I16); }
     return value;
 }
 
 fn f32_bits(n: vec2<u32>) -> u32 {
-    if params.lookup != 0u { return table[n.x]; }
-    if params.stored == STORED_F32 { return n.x; }
+    if LOOKUP { return table[n.x]; }
+    if STORED == STORED_F32 { return n.x; }
     return bitcast<u32>(f32(small(n.x)));
 }
 
 fn f64_bits(n: vec2<u32>) -> vec2<u32> {
-    if params.lookup != 0u { return f64_of_f32(table[n.x]); }
-    if params.has_blank != 0u && n.x == params.blank_low && n.y == params.blank_high {
+    if LOOKUP { return f64_of_f32(table[n.x]); }
+    if HAS_BLANK && n.x == params.blank_low && n.y == params.blank_high {
         return vec2<u32>(0u, 0x7ff80000u);
     }
-    switch params.stored {
+    switch STORED {
         case STORED_F64: { return n; }
         case STORED_F32: { return f64_of_f32(n.x); }
         case STORED_I32: {
             // With BZERO = 2^31 the flipped word is the unsigned number.
-            if params.flip != 0u { return f64_of_magnitude(vec2<u32>(n.x ^ SIGN, 0u), 0u); }
+            if FLIP { return f64_of_magnitude(vec2<u32>(n.x ^ SIGN, 0u), 0u); }
             let negative = (n.x & SIGN) != 0u;
             return f64_of_magnitude(vec2<u32>(select(n.x, ~n.x + 1u, negative), 0u), n.x & SIGN);
         }
         case STORED_U32: { return f64_of_magnitude(vec2<u32>(n.x, 0u), 0u); }
         case STORED_U64: { return f64_of_magnitude(n, 0u); }
         case STORED_I64: {
-            if params.flip != 0u { return f64_of_magnitude(vec2<u32>(n.x, n.y ^ SIGN), 0u); }
+            if FLIP { return f64_of_magnitude(vec2<u32>(n.x, n.y ^ SIGN), 0u); }
             if (n.y & SIGN) == 0u { return f64_of_magnitude(n, 0u); }
             let low = ~n.x + 1u;
             let high = ~n.y + select(0u, 1u, low == 0u);
@@ -177,8 +181,8 @@ fn decode_mask(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= params.pixels { return; }
     let frame = params.first + id.y;
     var bits = load(frame, id.x).x;
-    if params.flip != 0u {
-        switch params.stored {
+    if FLIP {
+        switch STORED {
             case STORED_U8, STORED_I8: { bits ^= 0x80u; }
             case STORED_I16, STORED_U16: { bits ^= 0x8000u; }
             default: { bits ^= SIGN; }

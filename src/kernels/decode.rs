@@ -220,20 +220,39 @@ pub(crate) struct Params {
     pub raw_stride: u32,
     /// First frame of this dispatch, in the decoded planes and in the raw buffer.
     pub first: u32,
-    /// What the numbers are: see `STORED_*` in the shader.
-    pub stored: u32,
-    /// 1: the bytes of a number are in the other order than the device's.
-    pub swap: u32,
-    /// 1: the sign bit stands for BZERO.
-    pub flip: u32,
-    /// 1: 8- and 16-bit numbers are looked up (scaled, or with BLANK).
-    pub lookup: u32,
-    /// 1: 32- and 64-bit integers have a BLANK.
-    pub has_blank: u32,
-    /// Its low and high word, as stored.
+    /// Low and high word of BLANK, as stored.
     pub blank_low: u32,
     pub blank_high: u32,
-    pub pad: [u32; 2],
+    pub pad: [u32; 3],
+}
+
+/// The constants that a pipeline of `shaders/decode.wgsl` is made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Constants {
+    /// Type of the stored numbers: see `STORED_*` in the shader.
+    pub stored: u32,
+    /// The bytes of a number are in the other order than the device's.
+    pub swap: bool,
+    /// The sign bit stands for BZERO.
+    pub flip: bool,
+    /// 8- and 16-bit numbers are looked up (scaled, or with BLANK).
+    pub lookup: bool,
+    /// 32- and 64-bit integers have a BLANK.
+    pub has_blank: bool,
+}
+
+impl Constants {
+    /// By the names of the shader.
+    pub(crate) fn named(&self) -> Vec<(&'static str, f64)> {
+        let flag = |name, on| (name, f64::from(u8::from(on)));
+        vec![
+            ("STORED", f64::from(self.stored)),
+            flag("SWAP", self.swap),
+            flag("FLIP", self.flip),
+            flag("LOOKUP", self.lookup),
+            flag("HAS_BLANK", self.has_blank),
+        ]
+    }
 }
 
 /// The decode kernel. On the CPU it decodes one run of one frame.

@@ -133,15 +133,9 @@ pub(crate) struct Params {
     pub frames: u32,
     /// Pixels of the tile: stride of the planes.
     pub pixels: u32,
-    /// 1: frames have a variance.
-    pub variance: u32,
-    /// 1: frames have a mask.
-    pub mask: u32,
-    /// 1: some scale is not 1 or some zero not 0.
-    pub scaled: u32,
     /// Always 0, but the shader's compiler does not know.
     pub opaque_zero: u32,
-    pub pad: [u32; 2],
+    pub pad: u32,
     pub forbidden: [u32; MAX_LEVELS],
 }
 

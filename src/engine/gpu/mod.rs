@@ -201,14 +201,19 @@ impl GpuEngine {
         }
     }
 
-    /// The pipeline of one entry point of a kernel in compute type `T`.
-    fn pipeline<T: Real, K: Kernel>(&self, entry: &str, bindings: &[Binding]) -> Result<Pipeline> {
+    /// The pipeline of one entry point of a kernel in compute type `T`, with these constants; made once.
+    fn pipeline<T: Real, K: Kernel>(
+        &self,
+        entry: &str,
+        bindings: &[Binding],
+        constants: &[(&str, f64)],
+    ) -> Result<Pipeline> {
         let prelude = match (K::STEM, T::DTYPE) {
             ("decode", _) => "",
             (_, DType::F64) => include_str!("../../../shaders/prelude_f64.wgsl"),
             _ => include_str!("../../../shaders/prelude_f32.wgsl"),
         };
-        let label = format!("{} {entry} {}", K::STEM, T::DTYPE);
+        let label = format!("{} {entry} {} {constants:?}", K::STEM, T::DTYPE);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = pipelines.get(&label) {
             return Ok(pipeline.clone());
@@ -234,7 +239,7 @@ impl GpuEngine {
                 layout: Some(&layout),
                 module: &module,
                 entry_point: Some(entry),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
                 cache: None,
             });
             Pipeline { pipeline, group }

@@ -37,7 +37,9 @@ const INFO_BYTES: u64 = 16;
 struct Upload {
     /// Type as the device sees it.
     stored: DType,
-    params: decode::Params,
+    constants: decode::Constants,
+    /// Low and high word of BLANK.
+    blank: [u32; 2],
     /// f32 bits by stored 8- or 16-bit number.
     table: Vec<u32>,
     /// Decoded by the host; arrives as native numbers of the compute type.
@@ -51,17 +53,16 @@ impl Upload {
 
     fn raw(format: &PixelFormat) -> Self {
         let blank = format.blank.unwrap_or_default() as u64;
-        let params = decode::Params {
+        let constants = decode::Constants {
             stored: format.stored as u32,
-            swap: u32::from(format.big_endian != cfg!(target_endian = "big")),
-            flip: u32::from(format.flipped().is_some()),
-            has_blank: u32::from(format.blank.is_some()),
-            blank_low: blank as u32,
-            // 32-bit numbers are loaded without a high word.
-            blank_high: if format.size() == 8 { (blank >> 32) as u32 } else { 0 },
-            ..Default::default()
+            swap: format.big_endian != cfg!(target_endian = "big"),
+            flip: format.flipped().is_some(),
+            lookup: false,
+            has_blank: format.blank.is_some(),
         };
-        Upload { stored: format.stored, params, table: Vec::new(), host: false }
+        // 32-bit numbers are loaded without a high word.
+        let high = if format.size() == 8 { (blank >> 32) as u32 } else { 0 };
+        Upload { stored: format.stored, constants, blank: [blank as u32, high], table: Vec::new(), host: false }
     }
 
     fn values<T: Real>(format: &PixelFormat) -> Self {
@@ -69,7 +70,7 @@ impl Upload {
         match format.stored {
             DType::U8 | DType::I16 if !exact || format.blank.is_some() => {
                 let mut upload = Self::raw(format);
-                upload.params.lookup = 1;
+                upload.constants.lookup = true;
                 upload.table = table(format);
                 upload
             }
@@ -124,7 +125,7 @@ impl CubePlan {
 /// Runs of frames that are decoded alike.
 struct Group {
     bind: wgpu::BindGroup,
-    entry: usize,
+    decoder: Pipeline,
     frames: u32,
 }
 
@@ -150,7 +151,6 @@ pub(crate) struct Run<'a, T> {
     cubes: Vec<CubePlan>,
     raw: Vec<wgpu::Buffer>,
     groups: Vec<Group>,
-    decoders: Vec<Pipeline>,
     stacker: Pipeline,
     stack_bind: wgpu::BindGroup,
     out: [wgpu::Buffer; 3],
@@ -173,17 +173,13 @@ impl<'a, T: Real + Default> Run<'a, T> {
 
         let decode_bindings = [Binding::Uniform, Binding::Read, Binding::Read, Binding::Write];
         let real_entry = if T::DTYPE == DType::F64 { "decode_f64" } else { "decode_f32" };
-        let mut decoders = vec![engine.pipeline::<T, Decode<T>>(real_entry, &decode_bindings)?];
-        if job.mask {
-            decoders.push(engine.pipeline::<T, Decode<T>>("decode_mask", &decode_bindings)?);
-        }
         let mut stack_bindings = vec![Binding::Uniform];
         stack_bindings.extend([Binding::Read; 4]);
         stack_bindings.extend([Binding::Write; 3]);
         if T::DTYPE == DType::F64 {
             stack_bindings.extend([Binding::Read; 2]);
         }
-        let stacker = engine.pipeline::<T, Stack<T>>("main", &stack_bindings)?;
+        let stacker = engine.pipeline::<T, Stack<T>>("main", &stack_bindings, &stack_constants(job))?;
 
         let mut device_bytes = 0;
         let mut buffer = |label: &str, size: u64, usage: Usage, mapped: bool| {
@@ -215,7 +211,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         pixels: pixels as u32,
                         raw_stride: (stride / 4) as u32,
                         first: first as u32,
-                        ..upload.params
+                        blank_low: upload.blank[0],
+                        blank_high: upload.blank[1],
+                        pad: [0; 3],
                     };
                     let uniform = buffer("decode params", 64, Usage::UNIFORM | Usage::COPY_DST, false)?;
                     engine.queue.write_buffer(&uniform, 0, bytemuck::bytes_of(&params));
@@ -226,9 +224,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         engine.queue.write_buffer(&table, 0, bytemuck::cast_slice(&upload.table));
                         table
                     };
-                    let entry = usize::from(c == MASK && job.mask);
-                    let bind = engine.bind(&decoders[entry], &[&uniform, &raw_buffer, &table, &sample_buffer])?;
-                    groups.push(Group { bind, entry, frames: same as u32 });
+                    let entry = if c == MASK { "decode_mask" } else { real_entry };
+                    let constants = upload.constants.named();
+                    let decoder = engine.pipeline::<T, Decode<T>>(entry, &decode_bindings, &constants)?;
+                    let bind = engine.bind(&decoder, &[&uniform, &raw_buffer, &table, &sample_buffer])?;
+                    groups.push(Group { bind, decoder, frames: same as u32 });
                 }
                 first += same;
             }
@@ -287,7 +287,6 @@ impl<'a, T: Real + Default> Run<'a, T> {
             cubes,
             raw,
             groups,
-            decoders,
             stacker,
             stack_bind,
             out,
@@ -339,7 +338,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             let mut pass = encoder
                 .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("decode and stack"), timestamp_writes: None });
             for group in &self.groups {
-                pass.set_pipeline(&self.decoders[group.entry].pipeline);
+                pass.set_pipeline(&group.decoder.pipeline);
                 pass.set_bind_group(0, &group.bind, &[]);
                 pass.dispatch_workgroups(groups_x, group.frames, 1);
             }
@@ -520,13 +519,21 @@ fn stack_params(job: &Job<'_>, pixels: usize) -> stack::Params {
     stack::Params {
         frames: job.frames.len() as u32,
         pixels: pixels as u32,
-        variance: u32::from(job.variance),
-        mask: u32::from(job.mask),
-        scaled: u32::from(job.affine.iter().any(|a| *a != stack::Affine::IDENTITY)),
         opaque_zero: 0,
-        pad: [0; 2],
+        pad: 0,
         forbidden: *job.levels.forbidden(),
     }
+}
+
+/// The constants that a pipeline of `shaders/stack.wgsl` is made with.
+fn stack_constants(job: &Job<'_>) -> Vec<(&'static str, f64)> {
+    let flag = |name, on| (name, f64::from(u8::from(on)));
+    vec![
+        flag("VARIANCE", job.variance),
+        flag("MASK", job.mask),
+        flag("SCALED", job.affine.iter().any(|a| *a != stack::Affine::IDENTITY)),
+        flag("NONFINITE", job.nonfinite()),
+    ]
 }
 
 /// `affines` of `shaders/stack.wgsl`: (scale, its rest, zero, its rest), (scale^2, its rest, 0, 0) a frame.
