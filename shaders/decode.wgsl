@@ -2,8 +2,8 @@
 //
 // Values leave as the bits of the compute type (one word of f32, two of f64), made by integer arithmetic alone: NaN,
 // infinities and every digit pass as they are, on any device, with or without f64. 8- and 16-bit numbers that are
-// scaled or have a BLANK are looked up in a table of f32 bits that the host filled in f64. Scaled 32- and 64-bit
-// numbers are decoded by the host and arrive here as native floats.
+// scaled or have a BLANK are looked up in a table of f32 bits that the host filled in f64. Scaled numbers of other
+// types, and those that go to f64, are decoded by the host and arrive here as native floats.
 
 struct Params {
     pixels: u32,
@@ -133,7 +133,6 @@ fn f32_bits(n: vec2<u32>) -> u32 {
 }
 
 fn f64_bits(n: vec2<u32>) -> vec2<u32> {
-    if LOOKUP { return f64_of_f32(table[n.x]); }
     if HAS_BLANK && n.x == params.blank_low && n.y == params.blank_high {
         return vec2<u32>(0u, 0x7ff80000u);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::fits::{FitsFile, FitsWriter, Header, ImageSpec, groups};
+use crate::fits::{FitsFile, FitsWriter, Header, ImageSpec, contradiction, groups};
 use crate::nddata::NDAstroData;
 use crate::pixels::Pixels;
 use crate::{Error, Result};
@@ -30,6 +30,9 @@ impl AstroData {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let file = FitsFile::open(path)?;
         let path = file.path().to_path_buf();
+        if let Some((hdu, reason)) = contradiction(file.hdus()) {
+            return Err(Error::Header { path, hdu, reason });
+        }
         let (mut extensions, mut left_out) = (Vec::new(), Vec::new());
         for g in groups(file.hdus()) {
             match NDAstroData::from_file(&file, g.sci, g.var, g.dq) {

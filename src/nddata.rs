@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::fits::{FitsFile, Header, Section};
+use crate::fits::{FitsFile, Header};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
 use crate::plane::Plane;
@@ -39,11 +39,6 @@ impl NDAstroData {
             unit: None,
             meta: Arc::new(Header::new()),
         }
-    }
-
-    /// One image HDU without companions. Reads nothing.
-    pub(crate) fn of_section(section: Section) -> Self {
-        NDAstroData { data: Plane::lazy(section), ..NDAstroData::new(ndarray::arr0(0u8)) }
     }
 
     /// The extension of a file whose science image is HDU `sci`. Reads nothing.

@@ -143,6 +143,12 @@ impl Plane {
         Ok(pixels)
     }
 
+    /// The values as f64, not kept: scaled ones are not rounded to f32 on the way.
+    #[cfg(feature = "cli")]
+    pub(crate) fn values_f64(&self) -> Result<Pixels> {
+        decode::all_real::<f64>(&self.format(), self.runs(0..self.len()), &self.shape())
+    }
+
     /// Gives the memory of a lazy plane back.
     pub(crate) fn unload(&mut self) {
         if matches!(self.source, Source::Section(_)) {

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::{Common, print};
 use crate::error::escape;
 use crate::fits::{FitsFile, Hdu, HduKind, groups};
-use crate::{NDAstroData, Pixels, Result};
+use crate::plane::Plane;
+use crate::{Pixels, Result};
 
 #[derive(Args)]
 pub(super) struct InfoArgs {
@@ -85,11 +86,9 @@ fn hdu(file: &FitsFile, h: &Hdu, hash: bool) -> Result<Value> {
         "sha256_f64": null,
     });
     if hash && h.has_pixels() {
-        let section = file.section(h.index)?;
-        let nd = NDAstroData::of_section(section);
-        let pixels = nd.data()?;
-        value["sha256"] = json!(hash_of(pixels));
-        value["sha256_f64"] = json!(hash_of(&Pixels::from(pixels.to_f64())));
+        let plane = Plane::lazy(file.section(h.index)?);
+        value["sha256"] = json!(hash_of(plane.get()?));
+        value["sha256_f64"] = json!(hash_of(&plane.values_f64()?));
     }
     Ok(value)
 }

@@ -5,7 +5,7 @@
 //! extension like any other, and takes a VAR or DQ that no SCI claims. An image without a name is an extension. In a
 //! file without SCI every image is one. Other named images go with the SCI of their EXTVER as further planes.
 
-use super::scan::Hdu;
+use super::scan::{Hdu, HduKind};
 
 /// The HDUs of one extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,22 @@ pub(crate) struct Group {
 
 fn named(hdu: &Hdu, name: &str) -> bool {
     hdu.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(name))
+}
+
+/// Why a file's planes cannot be told apart: a plane is a table, or two planes have one name.
+pub(crate) fn contradiction(hdus: &[Hdu]) -> Option<(usize, String)> {
+    for (i, h) in hdus.iter().enumerate() {
+        let Some(name) = ["SCI", "VAR", "DQ"].into_iter().find(|n| named(h, n)) else { continue };
+        if matches!(h.kind, HduKind::AsciiTable | HduKind::BinTable) {
+            return Some((h.index, format!("{name} is a table; an image was expected")));
+        }
+        let twin = |other: &&Hdu| named(other, name) && h.ver.is_some() && other.ver == h.ver && other.has_pixels();
+        if let Some(other) = hdus[..i].iter().filter(|_| h.has_pixels()).find(twin) {
+            let ver = h.ver.unwrap_or_default();
+            return Some((h.index, format!("{name},{ver} is there twice; the first is HDU {}", other.index)));
+        }
+    }
+    None
 }
 
 /// The extensions of a file, in file order.
@@ -89,7 +105,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::header::Header;
-    use super::super::scan::HduKind;
     use super::*;
 
     fn file(list: &[(Option<&str>, Option<i64>, bool)]) -> Vec<Hdu> {
@@ -150,6 +165,17 @@ mod tests {
         assert_eq!(of(&[p, (Some("DQ"), None, true)]), [(0, None, Some(1), vec![])]);
         let both = of(&[p, (Some("sci"), Some(1), true), (Some("DQ"), Some(1), true)]);
         assert_eq!(both, [(0, None, None, vec![]), (1, None, Some(2), vec![])]);
+    }
+
+    #[test]
+    fn contradictions() {
+        let sci = (Some("SCI"), Some(1), true);
+        assert_eq!(contradiction(&file(&[PHU, sci, (Some("SCI"), Some(2), true)])), None);
+        assert_eq!(contradiction(&file(&[PHU, (Some("SCI"), None, true), (Some("SCI"), None, true)])), None);
+        assert_eq!(contradiction(&file(&[PHU, sci, sci])).map(|(hdu, _)| hdu), Some(2));
+        let mut table = file(&[PHU, sci, (Some("DQ"), Some(1), false)]);
+        table[2].kind = HduKind::BinTable;
+        assert_eq!(contradiction(&table).map(|(hdu, _)| hdu), Some(2));
     }
 
     #[test]

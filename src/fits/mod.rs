@@ -12,7 +12,7 @@ mod section;
 mod writer;
 
 pub use file::FitsFile;
-pub(crate) use layout::groups;
+pub(crate) use layout::{contradiction, groups};
 pub use header::{Header, Value};
 pub use scan::{Hdu, HduKind};
 pub use section::Section;

@@ -3,7 +3,7 @@
 //!
 //! What must hold (FITS standard 4.0, sections 3 and 4): the first card of the primary is SIMPLE, of an extension
 //! XTENSION; BITPIX, NAXIS and every NAXISn are there, legal and said once; the data lie inside the file. Only the
-//! padding of the last block may be missing. What follows the last HDU must not look like the start of another.
+//! padding of the last block may be missing, and then all of it. What follows the last HDU must not look like the start of another.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -96,8 +96,11 @@ pub(crate) fn scan(map: &Mapping) -> Result<Vec<Hdu>> {
     let mut at = 0u64;
     loop {
         let hdu = scan_one(map, hdus.len(), at)?;
-        // Only the padding of the last block may be missing.
+        // Some writers leave the padding of the last block out. A file that ends in the middle of it was cut.
         at = hdu.data.end.next_multiple_of(BLOCK as u64);
+        if len < at && len != hdu.data.end {
+            return Err(truncated(map, hdu.index, at));
+        }
         hdus.push(hdu);
         if at >= len || !looks_like_extension(map.bytes(at, len.min(at + CARD as u64))) {
             return Ok(hdus);
@@ -110,6 +113,10 @@ pub(crate) fn scan(map: &Mapping) -> Result<Vec<Hdu>> {
 
 fn bad(map: &Mapping, hdu: usize, reason: impl Into<String>) -> Error {
     Error::Header { path: map.path().to_path_buf(), hdu, reason: reason.into() }
+}
+
+fn truncated(map: &Mapping, hdu: usize, expected: u64) -> Error {
+    Error::Truncated { path: map.path().to_path_buf(), hdu, expected, found: map.len() }
 }
 
 /// Says clearly what a file is that is not plain FITS.
@@ -202,7 +209,7 @@ fn scan_one(map: &Mapping, index: usize, at: u64) -> Result<Hdu> {
         .and_then(|bytes| bytes.checked_add(start))
         .ok_or_else(|| fail("the size of the data overflows".into()))?;
     if end > map.len() && end > start {
-        return Err(Error::Truncated { path: map.path().to_path_buf(), hdu: index, expected: end, found: map.len() });
+        return Err(truncated(map, index, end));
     }
 
     let mut hdu = Hdu {
@@ -233,7 +240,6 @@ fn read_header(map: &Mapping, index: usize, at: u64) -> Result<(Header, u64)> {
         match Header::parse(map.bytes(at, end)) {
             Ok((header, used)) => {
                 map.count((used as u64).min(map.len() - at));
-                // A file may end in the padding of its last header.
                 return Ok((header, used as u64));
             }
             Err(Bad::NoEnd) if end < map.len() && want < Header::MAX_CARDS as u64 * CARD as u64 => want *= 4,

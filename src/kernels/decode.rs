@@ -1,7 +1,6 @@
 //! Decode: stored bytes of a plane to values. Twin of `shaders/decode.wgsl`.
 //!
-//! value = BSCALE * stored + BZERO, formed in f64 and rounded once to the type of the plane
-//! ([`PixelFormat::dtype`]), FITS standard 4.0, section 4.4.2.5. Unscaled and pseudo-unsigned integers are exact (in
+//! value = BSCALE * stored + BZERO, formed in f64 and rounded once to the type that is asked for, FITS standard 4.0, section 4.4.2.5. Unscaled and pseudo-unsigned integers are exact (in
 //! f32 to 16 bits, in f64 to 32 bits; 64-bit integers are rounded to nearest even). A stored integer equal to BLANK
 //! is NaN. Floating-point bits pass unchanged, NaN and infinities included. Masks are bits: signed types on disk give
 //! the same bits, pseudo-unsigned ones have their sign bit flipped back. Tolerance between the twins: none, the bits
@@ -93,11 +92,7 @@ fn values<S: Stored, T: Real>(format: &PixelFormat, bytes: &[u8], out: &mut [T],
 
 fn scaled<S: Stored, T: Real>(format: &PixelFormat, bytes: &[u8], out: &mut [T]) {
     let (bscale, bzero) = (format.bscale, format.bzero);
-    if format.dtype() == DType::F32 {
-        values(format, bytes, out, |s: S| T::from_f32((bscale * s.to_f64() + bzero) as f32));
-    } else {
-        values(format, bytes, out, |s: S| T::from_f64(bscale * s.to_f64() + bzero));
-    }
+    values(format, bytes, out, |s: S| T::from_f64(bscale * s.to_f64() + bzero));
 }
 
 /// Values in the compute type. `bytes` holds as many stored numbers as `out` has places.
@@ -157,8 +152,8 @@ pub(crate) fn exact<'a>(
         DType::U32 => gather(format, runs, shape, |s: u32| if flip { s ^ 1 << 31 } else { s }),
         DType::I64 => gather(format, runs, shape, |s: i64| s),
         DType::U64 => gather(format, runs, shape, |s: u64| if flip { s ^ 1 << 63 } else { s }),
-        DType::F32 => gather_real::<f32>(format, runs, shape),
-        DType::F64 => gather_real::<f64>(format, runs, shape),
+        DType::F32 => all_real::<f32>(format, runs, shape),
+        DType::F64 => all_real::<f64>(format, runs, shape),
     }
 }
 
@@ -181,7 +176,8 @@ where
     shaped(out, shape)
 }
 
-fn gather_real<'a, T: Real>(
+/// All values of a plane in one floating-point type.
+pub(crate) fn all_real<'a, T: Real>(
     format: &PixelFormat,
     runs: impl Iterator<Item = &'a [u8]>,
     shape: &[usize],

@@ -68,15 +68,17 @@ impl Upload {
     fn values<T: Real>(format: &PixelFormat) -> Self {
         let exact = format.is_plain() || format.flipped().is_some();
         match format.stored {
-            DType::U8 | DType::I16 if !exact || format.blank.is_some() => {
+            DType::U8 | DType::I16 if T::DTYPE == DType::F32 && (!exact || format.blank.is_some()) => {
                 let mut upload = Self::raw(format);
                 upload.constants.lookup = true;
                 upload.table = table(format);
                 upload
             }
-            DType::U8 | DType::I8 | DType::I16 | DType::U16 => Self::raw(format),
+            DType::U8 | DType::I8 | DType::I16 | DType::U16 if exact && format.blank.is_none() => Self::raw(format),
             DType::F32 if exact => Self::raw(format),
-            _ if exact && T::DTYPE == DType::F64 => Self::raw(format),
+            DType::I32 | DType::U32 | DType::I64 | DType::U64 | DType::F64 if exact && T::DTYPE == DType::F64 => {
+                Self::raw(format)
+            }
             _ => Upload { host: true, ..Self::raw(&PixelFormat::native(T::DTYPE)) },
         }
     }
