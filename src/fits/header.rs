@@ -420,7 +420,7 @@ mod tests {
         assert_eq!(h.get_str("NAME").as_deref(), Some("O'Neill"));
         assert_eq!(h.get_str("FREE").as_deref(), Some("tight"));
         assert_eq!(h.get("COMPLEX"), Some(Value::Undefined));
-        assert_eq!(h.get("NOVALUE"), None);
+        assert_eq!(h.get("NOVALUE"), Some(Value::Undefined));
         assert_eq!(h.get_i64("ESO DET CHIP"), Some(7));
         assert_eq!(h.get_str("LONG").as_deref(), Some("one two three"));
         assert_eq!(h.get("BIT"), None);

@@ -3,7 +3,7 @@
 //!
 //! What must hold (FITS standard 4.0, sections 3 and 4): the first card of the primary is SIMPLE, of an extension
 //! XTENSION; BITPIX, NAXIS and every NAXISn are there, legal and said once; the data lie inside the file. Only the
-//! padding of the last block may be missing, and then all of it. What follows the last HDU must not look like the start of another.
+//! padding of the last block may be missing, and in an extension then all of it. What follows the last HDU must not look like the start of another.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -96,9 +96,11 @@ pub(crate) fn scan(map: &Mapping) -> Result<Vec<Hdu>> {
     let mut at = 0u64;
     loop {
         let hdu = scan_one(map, hdus.len(), at)?;
-        // Some writers leave the padding of the last block out. A file that ends in the middle of it was cut.
+        // Some writers leave the padding of the last block out. An extension that ends in the middle of it was cut,
+        // and what came after it is lost; behind the image of a primary there need not have been anything.
         at = hdu.data.end.next_multiple_of(BLOCK as u64);
-        if len < at && len != hdu.data.end {
+        let lone = hdu.index == 0 && !hdu.data.is_empty();
+        if len < at && len != hdu.data.end && !lone {
             return Err(truncated(map, hdu.index, at));
         }
         hdus.push(hdu);
