@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use crate::astrodata::planes_of;
 use crate::dtype::DType;
 use crate::engine::Engine;
-use crate::astrodata::planes_of;
 use crate::fits::{FitsWriter, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Levels};
 use crate::nddata::NDAstroData;
@@ -160,8 +160,11 @@ impl Stack {
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
         let n = plan.pixels();
-        let mut sink =
-            MemorySink::<T> { data: Vec::with_capacity(n), variance: Vec::with_capacity(n), mask: Vec::with_capacity(n) };
+        let mut sink = MemorySink::<T> {
+            data: Vec::with_capacity(n),
+            variance: Vec::with_capacity(n),
+            mask: Vec::with_capacity(n),
+        };
         counters.add(self.run(engine, plan, &mut sink)?);
         let first = &plan.frames[0];
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
@@ -462,7 +465,9 @@ impl<T: Real> Sink<T> for FileSink<'_> {
             Some(DType::U16) => {
                 self.plane(image + 2, first, mask, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))
             }
-            Some(_) => self.plane(image + 2, first, mask, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes())),
+            Some(_) => {
+                self.plane(image + 2, first, mask, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes()))
+            }
         }
     }
 }

@@ -216,7 +216,9 @@ fn drive<T: Real + Default>(
         match tiles(Runner::new(engine, job, control.memory), job, control, counters, &mut done, &deliver) {
             Err(Error::Device(reason)) => {
                 let rest = job.pixels - done;
-                counters.warnings.push(format!("GPU failed ({reason}); the last {rest} pixels were computed on the CPU"));
+                counters
+                    .warnings
+                    .push(format!("GPU failed ({reason}); the last {rest} pixels were computed on the CPU"));
             }
             other => return other,
         }

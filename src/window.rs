@@ -42,8 +42,8 @@ impl Window {
 
     /// Checks that this window lies in an image of `shape`: as many axes, no end beyond.
     pub fn check(&self, shape: &[usize]) -> Result<()> {
-        let fits = self.0.len() == shape.len()
-            && self.0.iter().zip(shape).all(|(r, &n)| r.start <= r.end && r.end <= n);
+        let fits =
+            self.0.len() == shape.len() && self.0.iter().zip(shape).all(|(r, &n)| r.start <= r.end && r.end <= n);
         if fits { Ok(()) } else { Err(Error::Window { window: self.to_string(), shape: shape.to_vec() }) }
     }
 
@@ -119,6 +119,8 @@ impl Iterator for Runs {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::single_range_in_vec_init)] // a window of one axis is one range
+
     use super::*;
 
     /// Pixel by pixel, from the definition.

@@ -119,7 +119,9 @@ fn exposure(night: &Night, i: usize) -> Result<AstroData> {
         ("CD2_1", 0.0),
         ("CD2_2", scale),
     ];
-    for (key, text) in [("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CUNIT1", "deg"), ("CUNIT2", "deg"), ("RADESYS", "ICRS")] {
+    for (key, text) in
+        [("CTYPE1", "RA---TAN"), ("CTYPE2", "DEC--TAN"), ("CUNIT1", "deg"), ("CUNIT2", "deg"), ("RADESYS", "ICRS")]
+    {
         h.set(key, text, "");
     }
     for (key, value) in wcs {

@@ -143,7 +143,10 @@ fn table(document: &Value) -> Vec<String> {
         other => other.to_string(),
     };
     let mut lines = vec![text(&document["path"])];
-    lines.push(format!("  {:>3}  {:<12} {:>3}  {:<9} {:<8} {:<20} {}", "hdu", "name", "ver", "kind", "type", "shape", "unit"));
+    lines.push(format!(
+        "  {:>3}  {:<12} {:>3}  {:<9} {:<8} {:<20} {}",
+        "hdu", "name", "ver", "kind", "type", "shape", "unit"
+    ));
     for h in document["hdus"].as_array().into_iter().flatten() {
         let mut line = format!(
             "  {:>3}  {:<12} {:>3}  {:<9} {:<8} {:<20} {}",

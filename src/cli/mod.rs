@@ -20,7 +20,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::{DEFAULT_MEMORY, Engine, Error, Result, Stats};
 
 #[derive(Parser)]
-#[command(name = "ndastro", version, about = "Astronomical frames with variance and mask: stacked, lazily, on GPU and CPU")]
+#[command(
+    name = "ndastro",
+    version,
+    about = "Astronomical frames with variance and mask: stacked, lazily, on GPU and CPU"
+)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -138,9 +142,18 @@ fn print(line: &str) -> Result<()> {
     }
 }
 
+/// Mesa writes "error: XDG_RUNTIME_DIR is invalid" to standard error where that is not set, as on most servers.
+fn quiet_mesa() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: called first of all, while this is the only thread.
+        unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     signals::ignore_file_size_limit();
+    quiet_mesa();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {

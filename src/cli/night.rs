@@ -141,14 +141,7 @@ impl Night {
         add_stars(&mut scene, &mut stream(seed, Stream::Stars, 0));
         let mut expected = scene.clone();
         let defects = add_defects(&mut expected, &mut stream(seed, Stream::Defects, 0));
-        Self {
-            frames,
-            shape,
-            seed,
-            scene,
-            expected,
-            defects,
-        }
+        Self { frames, shape, seed, scene, expected, defects }
     }
 
     /// Takes the exposure of index `i`; those from `frames` on are no different.
@@ -159,16 +152,10 @@ impl Night {
         let read_variance = (Self::READ_NOISE / Self::GAIN).powi(2);
         let mut sci = Array2::zeros(self.scene.dim());
         let mut var = Array2::zeros(self.scene.dim());
-        Zip::from(&mut sci)
-            .and(&mut var)
-            .and(&mut dq)
-            .and(&self.expected)
-            .and(&charge)
-            .for_each(|sci, var, dq, &expected, &charge| {
+        Zip::from(&mut sci).and(&mut var).and(&mut dq).and(&self.expected).and(&charge).for_each(
+            |sci, var, dq, &expected, &charge| {
                 let read: f64 = StandardNormal.sample(&mut rng);
-                let electrons = poisson(&mut rng, f64::from(expected))
-                    + f64::from(charge)
-                    + Self::READ_NOISE * read;
+                let electrons = poisson(&mut rng, f64::from(expected)) + f64::from(charge) + Self::READ_NOISE * read;
                 // The cast clips at both ends, as the converter does.
                 let adu = (Self::BIAS + electrons / Self::GAIN).round() as u16;
                 let signal = (f64::from(adu) - Self::BIAS).max(0.0);
@@ -180,15 +167,15 @@ impl Night {
                 if adu == u16::MAX {
                     *dq |= DQ_SATURATED;
                 }
-            });
+            },
+        );
         Exposure { sci, var, dq }
     }
 
     /// The noise-free expectation in adu, bias included, as a perfect detector would read it:
     /// without bad pixels, cosmic rays, rounding and saturation.
     pub(crate) fn truth(&self) -> Array2<f32> {
-        self.scene
-            .mapv(|e| (Self::BIAS + f64::from(e) / Self::GAIN) as f32)
+        self.scene.mapv(|e| (Self::BIAS + f64::from(e) / Self::GAIN) as f32)
     }
 
     /// The charge that cosmic rays leave in frame `i`, e-, and the mask of those that were seen.
@@ -269,12 +256,7 @@ fn span(centre: f64, radius: f64, n: usize) -> Range<usize> {
 }
 
 /// Adds `profile(dy, dx)` to the pixels at most `radius` from the centre along both axes.
-fn add_profile(
-    scene: &mut Array2<f32>,
-    (y0, x0): (f64, f64),
-    radius: f64,
-    profile: impl Fn(f64, f64) -> f64,
-) {
+fn add_profile(scene: &mut Array2<f32>, (y0, x0): (f64, f64), radius: f64, profile: impl Fn(f64, f64) -> f64) {
     let (ny, nx) = scene.dim();
     for y in span(y0, radius, ny) {
         for x in span(x0, radius, nx) {
@@ -417,10 +399,7 @@ mod tests {
         let variance = z.iter().map(|z| z * z).sum::<f64>() / n;
         assert!(n > 0.98 * 65536.0);
         assert!(mean.abs() * n.sqrt() < 4.0, "mean {mean}");
-        assert!(
-            (variance - 1.0).abs() < 4.0 * (2.0 / n).sqrt(),
-            "{variance}"
-        );
+        assert!((variance - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "{variance}");
     }
 
     #[test]
@@ -439,11 +418,7 @@ mod tests {
                 continue;
             }
             let mean = frames.iter().map(|f| f64::from(f.sci[at])).sum::<f64>() / n;
-            let scatter = frames
-                .iter()
-                .map(|f| (f64::from(f.sci[at]) - mean).powi(2))
-                .sum::<f64>()
-                / (n - 1.0);
+            let scatter = frames.iter().map(|f| (f64::from(f.sci[at]) - mean).powi(2)).sum::<f64>() / (n - 1.0);
             let claimed = frames.iter().map(|f| f64::from(f.var[at])).sum::<f64>() / n;
             ratio += scatter / claimed;
             pixels += 1.0;
@@ -481,11 +456,7 @@ mod tests {
         }
         let share = touched / (40.0 * 512.0 * 512.0);
         assert!((0.6e-4..1.4e-4).contains(&share), "{share}");
-        assert!(
-            (flagged / touched - 0.9).abs() < 0.05,
-            "{}",
-            flagged / touched
-        );
+        assert!((flagged / touched - 0.9).abs() < 0.05, "{}", flagged / touched);
     }
 
     #[test]

@@ -111,9 +111,7 @@ impl FromStr for Stretch {
             "asinh" => Ok(Self::Asinh),
             "log" => Ok(Self::Log),
             "sqrt" => Ok(Self::Sqrt),
-            _ => Err(format!(
-                "expected linear, asinh, log or sqrt, found {text:?}"
-            )),
+            _ => Err(format!("expected linear, asinh, log or sqrt, found {text:?}")),
         }
     }
 }
@@ -122,9 +120,7 @@ impl Limits {
     /// The limits of `values`, `lo < hi`.
     pub(crate) fn of(&self, values: &[f32]) -> (f32, f32) {
         let finite = || values.iter().copied().filter(|v| v.is_finite());
-        let (min, max) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| {
-            (lo.min(v), hi.max(v))
-        });
+        let (min, max) = finite().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
         if min > max {
             return (0.0, 1.0);
         }
@@ -241,17 +237,11 @@ fn grown(keep: &[bool], window: usize) -> Vec<bool> {
 
 /// The least-squares line through the kept samples against their index: offset and slope.
 fn line(sample: &[f64], keep: &[bool]) -> (f64, f64) {
-    let points = || {
-        (sample.iter().enumerate().zip(keep))
-            .filter(|(_, keep)| **keep)
-            .map(|((i, v), _)| (i as f64, *v))
-    };
+    let points = || (sample.iter().enumerate().zip(keep)).filter(|(_, keep)| **keep).map(|((i, v), _)| (i as f64, *v));
     let n = points().count() as f64;
     let (x, y) = points().fold((0.0, 0.0), |(x, y), p| (x + p.0 / n, y + p.1 / n));
     // About the centre, or the products would cancel.
-    let (xx, xy) = points().fold((0.0, 0.0), |(xx, xy), p| {
-        (xx + (p.0 - x).powi(2), xy + (p.0 - x) * (p.1 - y))
-    });
+    let (xx, xy) = points().fold((0.0, 0.0), |(xx, xy), p| (xx + (p.0 - x).powi(2), xy + (p.0 - x) * (p.1 - y)));
     let slope = if xx > 0.0 { xy / xx } else { 0.0 };
     (y - slope * x, slope)
 }
@@ -287,8 +277,8 @@ pub(crate) fn shrink(image: ArrayView2<f32>, max_side: usize) -> Array2<f32> {
         let rows = y * factor..ny.min((y + 1) * factor);
         let columns = x * factor..nx.min((x + 1) * factor);
         let block = image.slice(s![rows, columns]);
-        let (sum, n) = (block.iter().filter(|v| !v.is_nan()))
-            .fold((0.0, 0.0), |(sum, n), &v| (sum + f64::from(v), n + 1.0));
+        let (sum, n) =
+            (block.iter().filter(|v| !v.is_nan())).fold((0.0, 0.0), |(sum, n), &v| (sum + f64::from(v), n + 1.0));
         (sum / n) as f32
     })
 }
@@ -318,8 +308,7 @@ pub(crate) fn side_by_side(left: ArrayView2<u8>, right: ArrayView2<u8>, gap: usi
     let start = left.ncols() + gap;
     let shape = (left.nrows().max(right.nrows()), start + right.ncols());
     let mut page = Array2::from_elem(shape, PAGE);
-    page.slice_mut(s![..left.nrows(), ..left.ncols()])
-        .assign(&left);
+    page.slice_mut(s![..left.nrows(), ..left.ncols()]).assign(&left);
     page.slice_mut(s![..right.nrows(), start..]).assign(&right);
     page
 }
@@ -344,10 +333,7 @@ mod tests {
 
     fn close(found: (f32, f32), expected: (f32, f32)) {
         let near = |a: f32, b: f32| (a - b).abs() <= 2e-6 * b.abs().max(1.0);
-        assert!(
-            near(found.0, expected.0) && near(found.1, expected.1),
-            "{found:?}, expected {expected:?}"
-        );
+        assert!(near(found.0, expected.0) && near(found.1, expected.1), "{found:?}, expected {expected:?}");
     }
 
     #[test]
@@ -368,20 +354,13 @@ mod tests {
         assert_eq!(Limits::MinMax.of(&values), (0.0, 200.0));
         close(Limits::Percentiles(0.5, 99.75).of(&values), (1.0, 199.5));
         close(Limits::Percentiles(0.25, 100.0).of(&values), (0.5, 200.0));
-        assert_eq!(
-            Limits::Zscale.of(&values),
-            Limits::Zscale.of(&values[..201])
-        );
+        assert_eq!(Limits::Zscale.of(&values), Limits::Zscale.of(&values[..201]));
     }
 
     #[test]
     fn limits_always_have_a_width() {
         let mostly_equal = [vec![3.0; 500], vec![9.0; 5]].concat();
-        for limits in [
-            Limits::Zscale,
-            Limits::MinMax,
-            Limits::Percentiles(1.0, 50.0),
-        ] {
+        for limits in [Limits::Zscale, Limits::MinMax, Limits::Percentiles(1.0, 50.0)] {
             assert_eq!(limits.of(&[]), (0.0, 1.0));
             assert_eq!(limits.of(&[f32::NAN; 3]), (0.0, 1.0));
             assert_eq!(limits.of(&mostly_equal), (3.0, 9.0));
@@ -398,9 +377,7 @@ mod tests {
         assert_eq!("zscale".parse(), Ok(Limits::Zscale));
         assert_eq!("minmax".parse(), Ok(Limits::MinMax));
         assert_eq!("p0.5,99.5".parse(), Ok(Limits::Percentiles(0.5, 99.5)));
-        for wrong in [
-            "", "p", "p5", "p9,1", "p-1,50", "p1,101", "pnan,5", "p1,2,3", "max",
-        ] {
+        for wrong in ["", "p", "p5", "p9,1", "p-1,50", "p1,101", "pnan,5", "p1,2,3", "max"] {
             let complaint = wrong.parse::<Limits>().unwrap_err();
             assert!(complaint.contains("zscale, minmax") && complaint.contains("p0.5,99.5"));
         }
@@ -443,22 +420,14 @@ mod tests {
             let grey = grey(image.view(), (-1.0, 1.0), &stretch);
             assert_eq!(grey, array![[0, 255, 0, 0, 255]]);
         }
-        let cut = grey(
-            array![[1.0, 2.0, f32::NAN]].view(),
-            (1.0, 1.0),
-            &Stretch::Log,
-        );
+        let cut = grey(array![[1.0, 2.0, f32::NAN]].view(), (1.0, 1.0), &Stretch::Log);
         assert_eq!(cut, array![[0, 255, 0]]);
     }
 
     #[test]
     fn blocks_shrink_to_their_mean() {
         let nan = f32::NAN;
-        let image = array![
-            [1.0, 3.0, nan, nan, 5.0],
-            [5.0, nan, nan, nan, 7.0],
-            [8.0, 2.0, 1.0, 1.0, 9.0],
-        ];
+        let image = array![[1.0, 3.0, nan, nan, 5.0], [5.0, nan, nan, nan, 7.0], [8.0, 2.0, 1.0, 1.0, 9.0],];
         let small = shrink(image.view(), 3);
         assert_eq!(small.dim(), (2, 3));
         assert_eq!((small[(0, 0)], small[(0, 2)]), (3.0, 6.0));

@@ -22,7 +22,7 @@ pub enum Engine {
     Cpu(CpuEngine),
     /// WGSL compute shaders.
     #[cfg(feature = "gpu")]
-    Gpu(GpuEngine),
+    Gpu(Box<GpuEngine>),
 }
 
 impl Engine {
@@ -41,7 +41,7 @@ impl Engine {
     pub fn auto_with(threads: usize) -> Result<Self> {
         #[cfg(feature = "gpu")]
         if let Ok(gpu) = GpuEngine::hardware(threads) {
-            return Ok(Engine::Gpu(gpu));
+            return Ok(Engine::Gpu(Box::new(gpu)));
         }
         Self::cpu(threads)
     }
@@ -61,7 +61,7 @@ impl Engine {
     pub fn gpu(adapter: Option<&str>, threads: usize) -> Result<Self> {
         #[cfg(feature = "gpu")]
         {
-            Ok(Engine::Gpu(GpuEngine::new(adapter, threads)?))
+            Ok(Engine::Gpu(Box::new(GpuEngine::new(adapter, threads)?)))
         }
         #[cfg(not(feature = "gpu"))]
         {

@@ -107,8 +107,13 @@ mod tests {
     use super::super::header::Header;
     use super::*;
 
-    fn file(list: &[(Option<&str>, Option<i64>, bool)]) -> Vec<Hdu> {
-        let hdu = |(index, &(name, ver, pixels)): (usize, &(Option<&str>, Option<i64>, bool))| Hdu {
+    /// EXTNAME, EXTVER, whether it has pixels.
+    type Entry = (Option<&'static str>, Option<i64>, bool);
+    /// A group in short.
+    type Found = (usize, Option<usize>, Option<usize>, Vec<usize>);
+
+    fn file(list: &[Entry]) -> Vec<Hdu> {
+        let hdu = |(index, &(name, ver, pixels)): (usize, &Entry)| Hdu {
             index,
             header: Arc::new(Header::new()),
             kind: HduKind::Image,
@@ -122,11 +127,11 @@ mod tests {
         list.iter().enumerate().map(hdu).collect()
     }
 
-    fn of(list: &[(Option<&str>, Option<i64>, bool)]) -> Vec<(usize, Option<usize>, Option<usize>, Vec<usize>)> {
+    fn of(list: &[Entry]) -> Vec<Found> {
         groups(&file(list)).into_iter().map(|g| (g.sci, g.var, g.dq, g.other)).collect()
     }
 
-    const PHU: (Option<&str>, Option<i64>, bool) = (None, None, false);
+    const PHU: Entry = (None, None, false);
 
     #[test]
     fn by_extver_in_any_order() {

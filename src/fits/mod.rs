@@ -12,9 +12,10 @@ mod section;
 mod writer;
 
 pub use file::FitsFile;
-pub(crate) use layout::{contradiction, groups};
 pub use header::{Header, Value};
+pub(crate) use layout::{contradiction, groups};
 pub use scan::{Hdu, HduKind};
 pub use section::Section;
+#[cfg(feature = "cli")]
 pub(crate) use writer::check_target;
 pub use writer::{FitsWriter, ImageSpec};

@@ -60,9 +60,9 @@ impl Section {
     /// The stored bytes of pixels `flat` (C order) of a window that was checked, as runs of consecutive bytes.
     pub(crate) fn runs<'a>(&'a self, window: &Window, flat: Range<usize>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let size = self.format.size() as u64;
-        window.runs(&self.shape, flat).map(move |run| {
-            self.map.bytes(self.start + run.start as u64 * size, self.start + run.end as u64 * size)
-        })
+        window
+            .runs(&self.shape, flat)
+            .map(move |run| self.map.bytes(self.start + run.start as u64 * size, self.start + run.end as u64 * size))
     }
 
     /// The same, where they are one run: the window is whole but for its slowest axis.

@@ -56,8 +56,23 @@ fn is_structural(key: &str) -> bool {
     let axis = key.strip_prefix("NAXIS").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
     axis || matches!(
         key,
-        "SIMPLE" | "XTENSION" | "BITPIX" | "EXTEND" | "PCOUNT" | "GCOUNT" | "GROUPS" | "BSCALE" | "BZERO" | "BLANK"
-            | "EXTNAME" | "EXTVER" | "NEXTEND" | "CHECKSUM" | "DATASUM" | "INHERIT" | "END"
+        "SIMPLE"
+            | "XTENSION"
+            | "BITPIX"
+            | "EXTEND"
+            | "PCOUNT"
+            | "GCOUNT"
+            | "GROUPS"
+            | "BSCALE"
+            | "BZERO"
+            | "BLANK"
+            | "EXTNAME"
+            | "EXTVER"
+            | "NEXTEND"
+            | "CHECKSUM"
+            | "DATASUM"
+            | "INHERIT"
+            | "END"
     )
 }
 

@@ -137,11 +137,7 @@ pub(crate) fn mask(format: &PixelFormat, bytes: &[u8], out: &mut [u32]) {
 }
 
 /// Values in the exact type of the plane.
-pub(crate) fn exact<'a>(
-    format: &PixelFormat,
-    runs: impl Iterator<Item = &'a [u8]>,
-    shape: &[usize],
-) -> Result<Pixels> {
+pub(crate) fn exact<'a>(format: &PixelFormat, runs: impl Iterator<Item = &'a [u8]>, shape: &[usize]) -> Result<Pixels> {
     let flip = format.flipped().is_some();
     match format.dtype() {
         DType::U8 => gather(format, runs, shape, |s: u8| s),
@@ -257,6 +253,8 @@ pub(crate) struct Decode<T>(std::marker::PhantomData<T>);
 impl<T: Real> Kernel for Decode<T> {
     const STEM: &'static str = "decode";
     const WGSL: &'static str = include_str!("../../shaders/decode.wgsl");
+    // It moves bits.
+    const COMPUTES: bool = false;
     type Params = Params;
     type Cpu<'a> = (&'a PixelFormat, &'a [u8], &'a mut [T]);
 

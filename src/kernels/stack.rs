@@ -11,11 +11,16 @@
 //!    sum (x_i - mean)^2 / (n (n - 1)), and 0 for n = 1. The squares are of differences from the mean, never of values.
 //! 5. No usable sample: data 0, variance 0, mask = OR of all, with `no_data` for the samples that were not finite.
 //!
-//! Shapes: a cube of N planes of P samples to planes of P pixels. Sums are f64 here; on a device without need of f64
-//! they are pairs of f32 with exact error terms. Tolerance: data and variance within 4 ULP of the f64 oracle to 1,000
+//! Shapes: a cube of N planes of P samples to planes of P pixels. f32 samples are summed in f64 here, f64 samples in
+//! pairs of f64 with exact error terms (Knuth's two-sum, Dekker's product); a device sums in pairs of its compute type.
+//! Tolerance: data and variance within 4 ULP of the f64 oracle to 1,000
 //! frames, mask and counts exact. Sources: hierarchy, Gemini DRAGONS' NDStacker; variance of a mean, e.g. Bevington &
 //! Robinson, "Data Reduction and Error Analysis", chapter 4.
 
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use crate::dtype::DType;
 use crate::kernels::Kernel;
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
@@ -179,13 +184,7 @@ impl<T: Real> Loop for Task<'_, T> {
             for (f, level) in scratch.level.iter().enumerate() {
                 let at = f * cube.stride + start;
                 let used = if graded { pixels.used(level) } else { [ALL; BLOCK] };
-                let data = block(&cube.data, at);
-                if affine[f] == Affine::IDENTITY {
-                    add(&mut pixels.sum, data, &used, |d| d);
-                } else {
-                    let Affine { scale, zero } = affine[f];
-                    add(&mut pixels.sum, data, &used, |d| d * scale + zero);
-                }
+                pixels.add(block(&cube.data, at), &used, &affine[f]);
                 pixels.count(&used, masked.then(|| block(&cube.mask, at)));
                 if propagate {
                     pixels.propagate(block(&cube.variance, at), &used, affine[f].scale * affine[f].scale);
@@ -195,12 +194,7 @@ impl<T: Real> Loop for Task<'_, T> {
             if !propagate {
                 for (f, level) in scratch.level.iter().enumerate() {
                     let used = if graded { pixels.used(level) } else { [ALL; BLOCK] };
-                    let Affine { scale, zero } = affine[f];
-                    let (data, mean) = (block(&cube.data, f * cube.stride + start), pixels.sum);
-                    for i in 0..BLOCK {
-                        let x = data[i].to_f64() * scale + zero - mean[i];
-                        pixels.sum2[i] += keep(x * x, used[i]);
-                    }
+                    pixels.scatter(block(&cube.data, f * cube.stride + start), &used, &affine[f]);
                 }
             }
             pixels.variance(propagate);
@@ -230,16 +224,38 @@ fn keep(x: f64, chosen: u32) -> f64 {
     f64::from_bits(x.to_bits() & i64::from(chosen as i32) as u64)
 }
 
-/// Adds the used samples of a frame.
+/// hi + x, and what it lost, added to lo.
 #[inline(always)]
-fn add<T: Real>(
-    sum: &mut [f64; BLOCK],
-    values: &[T; BLOCK],
-    used: &[u32; BLOCK],
-    term: impl Fn(f64) -> f64,
-) {
-    for i in 0..BLOCK {
-        sum[i] += keep(term(values[i].to_f64()), used[i]);
+fn two_sum(hi: &mut f64, lo: &mut f64, x: f64) {
+    let sum = *hi + x;
+    let of_x = sum - *hi;
+    *lo += (*hi - (sum - of_x)) + (x - of_x);
+    *hi = sum;
+}
+
+/// What a * b = `p` lost. Overflows beyond 2^996.
+#[inline(always)]
+fn lost(a: f64, b: f64, p: f64) -> f64 {
+    let upper = |x: f64| {
+        let c = 134_217_729.0 * x;
+        c - (c - x)
+    };
+    let (ah, bh) = (upper(a), upper(b));
+    let (al, bl) = (a - ah, b - bh);
+    ((ah * bh - p) + ah * bl + al * bh) + al * bl
+}
+
+impl Affine {
+    /// s d + z, and what it lost if the samples are f64. From f32 the digits of f64 are more than enough.
+    #[inline(always)]
+    fn apply<T: Real>(&self, d: T) -> (f64, f64) {
+        let (d, p) = (d.to_f64(), d.to_f64() * self.scale);
+        if T::DTYPE == DType::F32 {
+            return (p + self.zero, 0.0);
+        }
+        let (mut hi, mut lo) = (p, lost(d, self.scale, p));
+        two_sum(&mut hi, &mut lo, self.zero);
+        (hi, lo)
     }
 }
 
@@ -252,8 +268,9 @@ struct Pixels {
     mask: [u32; BLOCK],
     good: [u32; BLOCK],
     negative: [u32; BLOCK],
-    /// Sum of values, then the mean.
+    /// Sum of values, then the mean; `low` is what its rounding lost.
     sum: [f64; BLOCK],
+    low: [f64; BLOCK],
     /// Sum of variances or squares, then the variance.
     sum2: [f64; BLOCK],
 }
@@ -272,6 +289,7 @@ impl Default for Pixels {
             good: none,
             negative: none,
             sum: [0.0; BLOCK],
+            low: [0.0; BLOCK],
             sum2: [0.0; BLOCK],
         }
     }
@@ -308,6 +326,41 @@ impl Pixels {
         used
     }
 
+    /// Adds the used samples of a frame.
+    #[inline(always)]
+    fn add<T: Real>(&mut self, data: &[T; BLOCK], used: &[u32; BLOCK], affine: &Affine) {
+        let plain = *affine == Affine::IDENTITY;
+        match (T::DTYPE, plain) {
+            (DType::F32, true) => {
+                for i in 0..BLOCK {
+                    self.sum[i] += keep(data[i].to_f64(), used[i]);
+                }
+            }
+            (DType::F32, false) => {
+                for i in 0..BLOCK {
+                    self.sum[i] += keep(affine.apply(data[i]).0, used[i]);
+                }
+            }
+            _ => {
+                for i in 0..BLOCK {
+                    let (hi, lo) = if plain { (data[i].to_f64(), 0.0) } else { affine.apply(data[i]) };
+                    two_sum(&mut self.sum[i], &mut self.low[i], keep(hi, used[i]));
+                    self.low[i] += keep(lo, used[i]);
+                }
+            }
+        }
+    }
+
+    /// Adds the squares of the used samples' differences from the mean.
+    #[inline(always)]
+    fn scatter<T: Real>(&mut self, data: &[T; BLOCK], used: &[u32; BLOCK], affine: &Affine) {
+        for i in 0..BLOCK {
+            let (hi, lo) = affine.apply(data[i]);
+            let x = (hi - self.sum[i]) + (lo - self.low[i]);
+            self.sum2[i] += keep(x * x, used[i]);
+        }
+    }
+
     #[inline(always)]
     fn count(&mut self, used: &[u32; BLOCK], mask: Option<&[u32; BLOCK]>) {
         for i in 0..BLOCK {
@@ -335,7 +388,12 @@ impl Pixels {
     fn mean(&mut self) {
         for i in 0..BLOCK {
             // No usable sample: 0 / 1.
-            self.sum[i] /= f64::from(self.good[i].max(1));
+            let n = f64::from(self.good[i].max(1));
+            let (sum, low) = (self.sum[i], self.low[i]);
+            let mean = (sum + low) / n;
+            let product = mean * n;
+            self.sum[i] = mean;
+            self.low[i] = (((sum - product) - lost(mean, n, product)) + low) / n;
             self.mask[i] |= self.all[i] & all_if(self.good[i] == 0);
         }
     }

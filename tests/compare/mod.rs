@@ -6,11 +6,7 @@
 //!
 //! A comparer that cannot fail proves nothing: the tests below change one pixel in each plane and
 //! step just over each limit. A plane that neither side has is an empty slice on both.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test binary includes this file and uses its own part of it"
-)]
+#![allow(dead_code, unused_imports, reason = "each test binary includes this file and uses its own part of it")]
 
 /// The planes of a container, all of one shape, widened to f64 and u32.
 #[derive(Clone, Copy, Debug)]
@@ -56,11 +52,7 @@ pub fn compare(got: &Planes, want: &Planes, bounds: &Bounds) -> Result<(), Strin
     .into_iter()
     .flatten()
     .collect();
-    if complaints.is_empty() {
-        Ok(())
-    } else {
-        Err(complaints.join("\n"))
-    }
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
 }
 
 fn floats(plane: &str, got: &[f64], want: &[f64], tolerance: Tolerance) -> Option<String> {
@@ -69,12 +61,7 @@ fn floats(plane: &str, got: &[f64], want: &[f64], tolerance: Tolerance) -> Optio
         got,
         want,
         |&got, &want| tolerance.agree(got, want),
-        |&got, &want| {
-            format!(
-                "got {got:?}, want {want:?}, {}",
-                tolerance.distance(got, want)
-            )
-        },
+        |&got, &want| format!("got {got:?}, want {want:?}, {}", tolerance.distance(got, want)),
     )
 }
 
@@ -97,15 +84,9 @@ fn differing<T>(
     describe: impl Fn(&T, &T) -> String,
 ) -> Option<String> {
     if got.len() != want.len() {
-        return Some(format!(
-            "{plane}: {} pixels, want {}",
-            got.len(),
-            want.len()
-        ));
+        return Some(format!("{plane}: {} pixels, want {}", got.len(), want.len()));
     }
-    let bad: Vec<usize> = (0..got.len())
-        .filter(|&i| !agree(&got[i], &want[i]))
-        .collect();
+    let bad: Vec<usize> = (0..got.len()).filter(|&i| !agree(&got[i], &want[i])).collect();
     let &first = bad.first()?;
     Some(format!(
         "{plane}: {} of {} pixels differ, the first at {first}: {}",
@@ -121,20 +102,14 @@ impl Tolerance {
             return true;
         }
         // The value that the wanted one has in the type compared: 1e300 is infinite in f32.
-        let want = if let Tolerance::Ulp32(_) = self {
-            f64::from(want as f32)
-        } else {
-            want
-        };
+        let want = if let Tolerance::Ulp32(_) = self { f64::from(want as f32) } else { want };
         if !got.is_finite() || !want.is_finite() {
             return got == want;
         }
         match self {
             Tolerance::Exact => false,
             // A finite f64 that overflows f32 is no f32 result: never within the limit.
-            Tolerance::Ulp32(limit) => {
-                (got as f32).is_finite() && ulps32(got, want) <= u64::from(limit)
-            }
+            Tolerance::Ulp32(limit) => (got as f32).is_finite() && ulps32(got, want) <= u64::from(limit),
             Tolerance::Ulp64(limit) => ulps64(got, want) <= u64::from(limit),
             Tolerance::Relative { rel, abs } => (got - want).abs() <= (rel * want.abs()).max(abs),
         }
@@ -151,10 +126,7 @@ impl Tolerance {
             }
             Tolerance::Relative { rel, abs } if finite => {
                 let off = (got - want).abs();
-                format!(
-                    "{off:e} apart ({:e} of it), allowed {rel:e} of it or {abs:e}",
-                    off / want.abs()
-                )
+                format!("{off:e} apart ({:e} of it), allowed {rel:e} of it or {abs:e}", off / want.abs())
             }
             _ => format!("{:e} apart", (got - want).abs()),
         }
@@ -177,11 +149,7 @@ fn ulps32(got: f64, want: f64) -> u64 {
 fn ulps64(got: f64, want: f64) -> u64 {
     let place = |value: f64| {
         let size = (value.to_bits() & (u64::MAX >> 1)).cast_signed();
-        if value.is_sign_positive() {
-            size
-        } else {
-            -size
-        }
+        if value.is_sign_positive() { size } else { -size }
     };
     place(got).abs_diff(place(want))
 }
@@ -190,50 +158,24 @@ fn ulps64(got: f64, want: f64) -> u64 {
 mod tests {
     use super::{Bounds, Planes, Tolerance, compare};
 
-    const ALL: [Tolerance; 4] = [
-        Tolerance::Exact,
-        Tolerance::Ulp32(4),
-        Tolerance::Ulp64(4),
-        Tolerance::Relative {
-            rel: 1e-6,
-            abs: 1e-6,
-        },
-    ];
+    const ALL: [Tolerance; 4] =
+        [Tolerance::Exact, Tolerance::Ulp32(4), Tolerance::Ulp64(4), Tolerance::Relative { rel: 1e-6, abs: 1e-6 }];
 
     fn same(tolerance: Tolerance) -> Bounds {
-        Bounds {
-            data: tolerance,
-            variance: tolerance,
-        }
+        Bounds { data: tolerance, variance: tolerance }
     }
 
     /// Whether one value in the data plane passes; the variance plane must agree on it.
     fn passes(got: f64, want: f64, tolerance: Tolerance) -> bool {
         let (got, want) = ([got], [want]);
         let in_data = compare(
-            &Planes {
-                data: &got,
-                variance: &[],
-                dq: &[],
-            },
-            &Planes {
-                data: &want,
-                variance: &[],
-                dq: &[],
-            },
+            &Planes { data: &got, variance: &[], dq: &[] },
+            &Planes { data: &want, variance: &[], dq: &[] },
             &same(tolerance),
         );
         let in_variance = compare(
-            &Planes {
-                data: &[],
-                variance: &got,
-                dq: &[],
-            },
-            &Planes {
-                data: &[],
-                variance: &want,
-                dq: &[],
-            },
+            &Planes { data: &[], variance: &got, dq: &[] },
+            &Planes { data: &[], variance: &want, dq: &[] },
             &same(tolerance),
         );
         assert_eq!(in_data.is_ok(), in_variance.is_ok());
@@ -250,74 +192,30 @@ mod tests {
 
     #[test]
     fn one_changed_pixel_in_any_plane_fails() {
-        let (data, variance, dq) = (
-            [1.0, 2.0, 3.0, f64::NAN],
-            [0.5, 0.25, 0.0, 1.0],
-            [0, 4, 16, 65535],
-        );
-        let want = Planes {
-            data: &data,
-            variance: &variance,
-            dq: &dq,
-        };
+        let (data, variance, dq) = ([1.0, 2.0, 3.0, f64::NAN], [0.5, 0.25, 0.0, 1.0], [0, 4, 16, 65535]);
+        let want = Planes { data: &data, variance: &variance, dq: &dq };
         for tolerance in ALL {
             let bounds = same(tolerance);
             assert_eq!(compare(&want, &want, &bounds), Ok(()));
             for i in 0..data.len() {
                 let mut changed = data;
-                changed[i] = if changed[i].is_nan() {
-                    0.0
-                } else {
-                    changed[i] + 0.001
-                };
-                let message = compare(
-                    &Planes {
-                        data: &changed,
-                        ..want
-                    },
-                    &want,
-                    &bounds,
-                )
-                .unwrap_err();
-                assert!(
-                    message.starts_with(&format!("data: 1 of 4 pixels differ, the first at {i}: ")),
-                    "{message}"
-                );
+                changed[i] = if changed[i].is_nan() { 0.0 } else { changed[i] + 0.001 };
+                let message = compare(&Planes { data: &changed, ..want }, &want, &bounds).unwrap_err();
+                assert!(message.starts_with(&format!("data: 1 of 4 pixels differ, the first at {i}: ")), "{message}");
                 assert!(!message.contains('\n'), "{message}");
 
                 let mut changed = variance;
                 changed[i] += 0.001;
-                let message = compare(
-                    &Planes {
-                        variance: &changed,
-                        ..want
-                    },
-                    &want,
-                    &bounds,
-                )
-                .unwrap_err();
+                let message = compare(&Planes { variance: &changed, ..want }, &want, &bounds).unwrap_err();
                 assert!(
-                    message.starts_with(&format!(
-                        "variance: 1 of 4 pixels differ, the first at {i}: "
-                    )),
+                    message.starts_with(&format!("variance: 1 of 4 pixels differ, the first at {i}: ")),
                     "{message}"
                 );
 
                 let mut changed = dq;
                 changed[i] ^= 1 << (7 * i);
-                let message = compare(
-                    &Planes {
-                        dq: &changed,
-                        ..want
-                    },
-                    &want,
-                    &bounds,
-                )
-                .unwrap_err();
-                assert!(
-                    message.starts_with(&format!("dq: 1 of 4 pixels differ, the first at {i}: ")),
-                    "{message}"
-                );
+                let message = compare(&Planes { dq: &changed, ..want }, &want, &bounds).unwrap_err();
+                assert!(message.starts_with(&format!("dq: 1 of 4 pixels differ, the first at {i}: ")), "{message}");
             }
         }
     }
@@ -325,91 +223,35 @@ mod tests {
     #[test]
     fn the_planes_have_their_own_tolerances() {
         let (one, off) = ([1.0], [1.0001]);
-        let want = Planes {
-            data: &one,
-            variance: &one,
-            dq: &[],
-        };
-        let wide = Tolerance::Relative {
-            rel: 1e-3,
-            abs: 0.0,
-        };
-        let (data, variance) = (
-            Planes { data: &off, ..want },
-            Planes {
-                variance: &off,
-                ..want
-            },
-        );
-        let bounds = Bounds {
-            data: wide,
-            variance: Tolerance::Exact,
-        };
-        assert!(
-            compare(&data, &want, &bounds).is_ok() && compare(&variance, &want, &bounds).is_err()
-        );
-        let bounds = Bounds {
-            data: Tolerance::Exact,
-            variance: wide,
-        };
-        assert!(
-            compare(&data, &want, &bounds).is_err() && compare(&variance, &want, &bounds).is_ok()
-        );
+        let want = Planes { data: &one, variance: &one, dq: &[] };
+        let wide = Tolerance::Relative { rel: 1e-3, abs: 0.0 };
+        let (data, variance) = (Planes { data: &off, ..want }, Planes { variance: &off, ..want });
+        let bounds = Bounds { data: wide, variance: Tolerance::Exact };
+        assert!(compare(&data, &want, &bounds).is_ok() && compare(&variance, &want, &bounds).is_err());
+        let bounds = Bounds { data: Tolerance::Exact, variance: wide };
+        assert!(compare(&data, &want, &bounds).is_err() && compare(&variance, &want, &bounds).is_ok());
     }
 
     #[test]
     fn different_lengths_fail() {
         let (long, short) = ([1.0, 2.0], [1.0]);
-        let all = Planes {
-            data: &long,
-            variance: &long,
-            dq: &[1, 2],
-        };
+        let all = Planes { data: &long, variance: &long, dq: &[1, 2] };
         for less in [
-            Planes {
-                data: &short,
-                ..all
-            },
-            Planes {
-                variance: &short,
-                ..all
-            },
+            Planes { data: &short, ..all },
+            Planes { variance: &short, ..all },
             Planes { dq: &[1], ..all },
-            Planes {
-                variance: &[],
-                ..all
-            },
+            Planes { variance: &[], ..all },
         ] {
             for tolerance in ALL {
-                assert!(
-                    compare(&less, &all, &same(tolerance))
-                        .unwrap_err()
-                        .contains("pixels, want 2")
-                );
-                assert!(
-                    compare(&all, &less, &same(tolerance))
-                        .unwrap_err()
-                        .contains("2 pixels, want")
-                );
+                assert!(compare(&less, &all, &same(tolerance)).unwrap_err().contains("pixels, want 2"));
+                assert!(compare(&all, &less, &same(tolerance)).unwrap_err().contains("2 pixels, want"));
             }
         }
     }
 
     #[test]
     fn ulps_of_f32_pass_at_the_limit_and_fail_beyond() {
-        for want in [
-            1.0f32,
-            -1.0,
-            0.999_999_94,
-            3e38,
-            -65504.0,
-            1e-45,
-            -1e-45,
-            -3e-45,
-            0.0,
-            -0.0,
-            1.2e-38,
-        ] {
+        for want in [1.0f32, -1.0, 0.999_999_94, 3e38, -65504.0, 1e-45, -1e-45, -3e-45, 0.0, -0.0, 1.2e-38] {
             for limit in [0, 1, 4] {
                 let tolerance = Tolerance::Ulp32(limit);
                 let (low, high) = (-up32(-want, limit), up32(want, limit));
@@ -430,11 +272,7 @@ mod tests {
         // It may round to infinity, which is then the only right answer.
         assert!(passes(f64::INFINITY, 1e300, Tolerance::Ulp32(0)));
         assert!(!passes(f64::from(f32::MAX), 1e300, Tolerance::Ulp32(4)));
-        assert!(!passes(
-            f64::INFINITY,
-            f64::from(f32::MAX),
-            Tolerance::Ulp32(4)
-        ));
+        assert!(!passes(f64::INFINITY, f64::from(f32::MAX), Tolerance::Ulp32(4)));
         // A finite value beyond f32 is no f32 result, however near.
         assert!(!passes(3.5e38, f64::from(f32::MAX), Tolerance::Ulp32(4)));
     }
@@ -445,15 +283,9 @@ mod tests {
             for limit in [0, 1, 4] {
                 let tolerance = Tolerance::Ulp64(limit);
                 let (low, high) = (-up64(-want, limit), up64(want, limit));
-                assert!(
-                    passes(high, want, tolerance) && passes(low, want, tolerance),
-                    "{want:e} {limit}"
-                );
+                assert!(passes(high, want, tolerance) && passes(low, want, tolerance), "{want:e} {limit}");
                 let (low, high) = (-up64(-want, limit + 1), up64(want, limit + 1));
-                assert!(
-                    !passes(high, want, tolerance) && !passes(low, want, tolerance),
-                    "{want:e} {limit}"
-                );
+                assert!(!passes(high, want, tolerance) && !passes(low, want, tolerance), "{want:e} {limit}");
             }
         }
         assert!(!passes(f64::INFINITY, f64::MAX, Tolerance::Ulp64(4)));
@@ -462,24 +294,14 @@ mod tests {
 
     #[test]
     fn relative_takes_the_wider_of_its_two() {
-        let tolerance = Tolerance::Relative {
-            rel: 0.25,
-            abs: 0.5,
-        };
+        let tolerance = Tolerance::Relative { rel: 0.25, abs: 0.5 };
         assert!(passes(10.0, 8.0, tolerance) && passes(-6.0, -8.0, tolerance));
         assert!(!passes(10.001, 8.0, tolerance) && !passes(-5.999, -8.0, tolerance));
         assert!(passes(0.5, 0.0, tolerance) && !passes(0.501, 0.0, tolerance));
         assert!(passes(1.5, 1.0, tolerance) && !passes(1.501, 1.0, tolerance));
         // Bounds that are no numbers allow nothing, and the step from -max to max is no number
         // either.
-        assert!(!passes(
-            1.5,
-            1.0,
-            Tolerance::Relative {
-                rel: f64::NAN,
-                abs: f64::NAN
-            }
-        ));
+        assert!(!passes(1.5, 1.0, Tolerance::Relative { rel: f64::NAN, abs: f64::NAN }));
         assert!(!passes(f64::MAX, -f64::MAX, tolerance));
     }
 
@@ -498,11 +320,7 @@ mod tests {
             Tolerance::Relative { rel: inf, abs: inf },
         ]) {
             assert!(passes(nan, nan, tolerance) && passes(-nan, nan, tolerance));
-            assert!(passes(
-                f64::from_bits(0x7ff8_0000_0000_0001),
-                nan,
-                tolerance
-            ));
+            assert!(passes(f64::from_bits(0x7ff8_0000_0000_0001), nan, tolerance));
             assert!(passes(0.0, -0.0, tolerance) && passes(-0.0, 0.0, tolerance));
             assert!(passes(inf, inf, tolerance) && passes(-inf, -inf, tolerance));
             for number in [0.0, 1.0, -3e38, inf, -inf] {
@@ -521,16 +339,8 @@ mod tests {
         // Between 2^23 and 2^24 the f32 are the integers.
         let (got, want) = ([1.0, 9e6 + 3.0, 9.0, 4.0], [1.0, 9e6, 3.0, 4.0]);
         let message = compare(
-            &Planes {
-                data: &got,
-                variance: &[],
-                dq: &[0, 0, 6, 0],
-            },
-            &Planes {
-                data: &want,
-                variance: &[],
-                dq: &[0, 0, 3, 0],
-            },
+            &Planes { data: &got, variance: &[], dq: &[0, 0, 6, 0] },
+            &Planes { data: &want, variance: &[], dq: &[0, 0, 3, 0] },
             &same(Tolerance::Ulp32(2)),
         );
         let expected = "data: 2 of 4 pixels differ, the first at 1: \

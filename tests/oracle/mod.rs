@@ -30,25 +30,14 @@
 //! The hierarchy and its bits are those of DRAGONS 168d296 (`NDStacker`), except that there bits of
 //! 128 and above belong to no level, so that a pixel that has one in all frames comes out as a mean
 //! of nothing with a good mask.
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test binary includes this file and uses its own part of it"
-)]
+#![allow(dead_code, unused_imports, reason = "each test binary includes this file and uses its own part of it")]
 
 /// The mask bit of a pixel that holds no data.
 pub const NO_DATA: u32 = 16;
 
 /// Cumulative allowed bits, from good to bad: non-linear and saturated, then also cosmic ray,
 /// overlap, bad pixel, unilluminated, and at last everything: [`NO_DATA`] and all bits from 128 up.
-pub const LEVELS: [u32; 6] = [
-    2 | 4,
-    2 | 4 | 8,
-    2 | 4 | 8 | 32,
-    2 | 4 | 8 | 32 | 1,
-    2 | 4 | 8 | 32 | 1 | 64,
-    u32::MAX,
-];
+pub const LEVELS: [u32; 6] = [2 | 4, 2 | 4 | 8, 2 | 4 | 8 | 32, 2 | 4 | 8 | 32 | 1, 2 | 4 | 8 | 32 | 1 | 64, u32::MAX];
 
 /// What one frame has at a pixel. `variance` is `None` where the frame carries no variance plane.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,13 +105,11 @@ pub fn mean(samples: &[Sample], scale: &[f64], zero: &[f64], levels: &[u32]) -> 
 
 /// Indices of the samples that the hierarchy takes; empty only if none is usable.
 fn least_bad(samples: &[Sample], levels: &[u32]) -> Vec<usize> {
-    let usable =
-        |sample: &Sample| sample.value.is_finite() && sample.variance.is_none_or(f64::is_finite);
+    let usable = |sample: &Sample| sample.value.is_finite() && sample.variance.is_none_or(f64::is_finite);
     // A last level that admits everything, for bits that the caller put in no level.
     for &level in levels.iter().chain(&[u32::MAX]) {
-        let admitted: Vec<usize> = (0..samples.len())
-            .filter(|&i| usable(&samples[i]) && samples[i].dq & !level == 0)
-            .collect();
+        let admitted: Vec<usize> =
+            (0..samples.len()).filter(|&i| usable(&samples[i]) && samples[i].dq & !level == 0).collect();
         if !admitted.is_empty() {
             return admitted;
         }
@@ -139,10 +126,7 @@ struct Pair {
 
 impl Pair {
     fn from(value: f64) -> Self {
-        Pair {
-            high: value,
-            low: 0.0,
-        }
+        Pair { high: value, low: 0.0 }
     }
 
     /// a + b without error (Knuth's two-sum).
@@ -156,10 +140,7 @@ impl Pair {
     /// a * b without error, short of underflow.
     fn product(a: f64, b: f64) -> Self {
         let high = a * b;
-        Pair {
-            high,
-            low: a.mul_add(b, -high),
-        }
+        Pair { high, low: a.mul_add(b, -high) }
     }
 
     fn plus(self, other: Self) -> Self {
@@ -171,10 +152,7 @@ impl Pair {
 
     fn times(self, other: Self) -> Self {
         let high = Pair::product(self.high, other.high);
-        Pair::sum(
-            high.high,
-            high.low + (self.high * other.low + self.low * other.high),
-        )
+        Pair::sum(high.high, high.low + (self.high * other.low + self.low * other.high))
     }
 
     fn over(self, divisor: f64) -> Self {
@@ -184,10 +162,7 @@ impl Pair {
     }
 
     fn negated(self) -> Self {
-        Pair {
-            high: -self.high,
-            low: -self.low,
-        }
+        Pair { high: -self.high, low: -self.low }
     }
 
     fn rounded(self) -> f64 {
@@ -208,66 +183,34 @@ mod tests {
         let samples: Vec<Sample> = dq
             .iter()
             .enumerate()
-            .map(|(i, &dq)| Sample {
-                value: f64::from(1u32 << i),
-                variance: Some(1.0),
-                dq,
-            })
+            .map(|(i, &dq)| Sample { value: f64::from(1u32 << i), variance: Some(1.0), dq })
             .collect();
         plain(&samples)
     }
 
     fn plain(samples: &[Sample]) -> Pixel {
-        mean(
-            samples,
-            &vec![1.0; samples.len()],
-            &vec![0.0; samples.len()],
-            &LEVELS,
-        )
+        mean(samples, &vec![1.0; samples.len()], &vec![0.0; samples.len()], &LEVELS)
     }
 
     fn with_variance(samples: &[(f64, f64)]) -> Vec<Sample> {
-        samples
-            .iter()
-            .map(|&(value, variance)| Sample {
-                value,
-                variance: Some(variance),
-                dq: 0,
-            })
-            .collect()
+        samples.iter().map(|&(value, variance)| Sample { value, variance: Some(variance), dq: 0 }).collect()
     }
 
     fn without_variance(values: &[f64]) -> Vec<Sample> {
-        values
-            .iter()
-            .map(|&value| Sample {
-                value,
-                variance: None,
-                dq: 0,
-            })
-            .collect()
+        values.iter().map(|&value| Sample { value, variance: None, dq: 0 }).collect()
     }
 
     #[track_caller]
     fn assert_takes(dq: &[u32], taken: &[usize], out: u32) {
         let n = taken.len() as f64;
         let value = taken.iter().map(|&i| f64::from(1u32 << i)).sum::<f64>() / n;
-        let want = Pixel {
-            value,
-            variance: 1.0 / n,
-            dq: out,
-            good: taken.len() as u32,
-        };
+        let want = Pixel { value, variance: 1.0 / n, dq: out, good: taken.len() as u32 };
         assert_eq!(flagged(dq), want, "masks {dq:?}");
     }
 
     #[test]
     fn levels_only_grow() {
-        assert!(
-            LEVELS
-                .windows(2)
-                .all(|pair| pair[0] & !pair[1] == 0 && pair[0] != pair[1])
-        );
+        assert!(LEVELS.windows(2).all(|pair| pair[0] & !pair[1] == 0 && pair[0] != pair[1]));
         assert_eq!(LEVELS[4], 127 & !NO_DATA);
     }
 
@@ -295,11 +238,7 @@ mod tests {
 
     #[test]
     fn levels_of_the_caller() {
-        let samples = [1, 2].map(|dq| Sample {
-            value: f64::from(dq),
-            variance: None,
-            dq,
-        });
+        let samples = [1, 2].map(|dq| Sample { value: f64::from(dq), variance: None, dq });
         let stack = |levels: &[u32]| mean(&samples, &[1.0; 2], &[0.0; 2], levels);
         assert_eq!(stack(&[1, 3]).dq, 1);
         assert_eq!(stack(&[2, 3]).dq, 2);
@@ -310,20 +249,10 @@ mod tests {
     #[test]
     fn samples_that_are_not_finite_are_left_out() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let want = Pixel {
-                value: 3.0,
-                variance: 2.0,
-                dq: 0,
-                good: 1,
-            };
+            let want = Pixel { value: 3.0, variance: 2.0, dq: 0, good: 1 };
             assert_eq!(plain(&with_variance(&[(bad, 1.0), (3.0, 2.0)])), want);
             assert_eq!(plain(&with_variance(&[(9.0, bad), (3.0, 2.0)])), want);
-            let want = Pixel {
-                value: 3.0,
-                variance: 0.0,
-                dq: 0,
-                good: 1,
-            };
+            let want = Pixel { value: 3.0, variance: 0.0, dq: 0, good: 1 };
             assert_eq!(plain(&without_variance(&[3.0, bad])), want);
         }
     }
@@ -331,128 +260,57 @@ mod tests {
     #[test]
     fn a_bad_finite_sample_beats_a_good_one_that_is_not_finite() {
         let samples = [
-            Sample {
-                value: f64::NAN,
-                variance: Some(1.0),
-                dq: 2,
-            },
-            Sample {
-                value: 7.0,
-                variance: Some(4.0),
-                dq: 128,
-            },
+            Sample { value: f64::NAN, variance: Some(1.0), dq: 2 },
+            Sample { value: 7.0, variance: Some(4.0), dq: 128 },
         ];
-        assert_eq!(
-            plain(&samples),
-            Pixel {
-                value: 7.0,
-                variance: 4.0,
-                dq: 128,
-                good: 1
-            }
-        );
+        assert_eq!(plain(&samples), Pixel { value: 7.0, variance: 4.0, dq: 128, good: 1 });
     }
 
     #[test]
     fn nothing_usable_is_zero_and_never_looks_good() {
-        let nothing = |dq| Pixel {
-            value: 0.0,
-            variance: 0.0,
-            dq,
-            good: 0,
-        };
+        let nothing = |dq| Pixel { value: 0.0, variance: 0.0, dq, good: 0 };
         assert_eq!(plain(&[]), nothing(16));
         assert_eq!(plain(&without_variance(&[f64::NAN])), nothing(16));
         let samples = [
-            Sample {
-                value: f64::NAN,
-                variance: Some(1.0),
-                dq: 1,
-            },
-            Sample {
-                value: 1.0,
-                variance: Some(f64::INFINITY),
-                dq: 256,
-            },
+            Sample { value: f64::NAN, variance: Some(1.0), dq: 1 },
+            Sample { value: 1.0, variance: Some(f64::INFINITY), dq: 256 },
         ];
         assert_eq!(plain(&samples), nothing(1 | 256 | 16));
     }
 
     #[test]
     fn one_sample_is_itself() {
-        let want = Pixel {
-            value: 5.0,
-            variance: 3.0,
-            dq: 0,
-            good: 1,
-        };
+        let want = Pixel { value: 5.0, variance: 3.0, dq: 0, good: 1 };
         assert_eq!(plain(&with_variance(&[(5.0, 3.0)])), want);
-        assert_eq!(
-            plain(&without_variance(&[5.0])),
-            Pixel {
-                variance: 0.0,
-                ..want
-            }
-        );
+        assert_eq!(plain(&without_variance(&[5.0])), Pixel { variance: 0.0, ..want });
     }
 
     #[test]
     fn variance_is_propagated_if_all_have_it() {
-        let want = Pixel {
-            value: 2.0,
-            variance: 6.0 / 9.0,
-            dq: 0,
-            good: 3,
-        };
-        assert_eq!(
-            plain(&with_variance(&[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)])),
-            want
-        );
+        let want = Pixel { value: 2.0, variance: 6.0 / 9.0, dq: 0, good: 3 };
+        assert_eq!(plain(&with_variance(&[(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)])), want);
         // A negative variance adds nothing, and its sample stays in.
-        let want = Pixel {
-            value: 2.0,
-            variance: 0.5,
-            dq: 0,
-            good: 2,
-        };
+        let want = Pixel { value: 2.0, variance: 0.5, dq: 0, good: 2 };
         assert_eq!(plain(&with_variance(&[(1.0, -8.0), (3.0, 2.0)])), want);
     }
 
     #[test]
     fn variance_is_the_scatter_if_one_has_none() {
         // sum of squares 2 over 3 * 2
-        let want = Pixel {
-            value: 2.0,
-            variance: 1.0 / 3.0,
-            dq: 0,
-            good: 3,
-        };
+        let want = Pixel { value: 2.0, variance: 1.0 / 3.0, dq: 0, good: 3 };
         assert_eq!(plain(&without_variance(&[1.0, 2.0, 3.0])), want);
         let mut mixed = with_variance(&[(1.0, 50.0), (2.0, 50.0), (3.0, 50.0)]);
         mixed[1].variance = None;
         assert_eq!(plain(&mixed), want);
         // The frame without variance decides even where the hierarchy leaves it out.
         mixed[1].dq = 64;
-        assert_eq!(
-            plain(&mixed),
-            Pixel {
-                value: 2.0,
-                variance: 1.0,
-                dq: 0,
-                good: 2
-            }
-        );
+        assert_eq!(plain(&mixed), Pixel { value: 2.0, variance: 1.0, dq: 0, good: 2 });
     }
 
     #[test]
     fn scale_and_zero_come_first() {
         let samples = with_variance(&[(1.0, 1.0), (2.0, 1.0)]);
-        let want = Pixel {
-            value: (12.0 - 5.0) / 2.0,
-            variance: (4.0 + 25.0) / 4.0,
-            dq: 0,
-            good: 2,
-        };
+        let want = Pixel { value: (12.0 - 5.0) / 2.0, variance: (4.0 + 25.0) / 4.0, dq: 0, good: 2 };
         assert_eq!(mean(&samples, &[2.0, 5.0], &[0.0, -5.0], &LEVELS), want);
         // A sign in the scale is not a sign in the variance.
         assert_eq!(mean(&samples[..1], &[-2.0], &[0.0], &LEVELS).variance, 4.0);
@@ -461,10 +319,7 @@ mod tests {
     #[test]
     fn its_own_rounding_does_not_matter() {
         // A plain f64 sum gives 0 here.
-        assert_eq!(
-            plain(&without_variance(&[1e17, 1.0, 1.0, -1e17])).value,
-            0.5
-        );
+        assert_eq!(plain(&without_variance(&[1e17, 1.0, 1.0, -1e17])).value, 0.5);
         // 1,000 samples at 1e6 with a scatter in the last places: levels cancel exactly.
         let step = 2f64.powi(-30);
         let values: Vec<f64> = (0..1000).map(|i| 1e6 + f64::from(i % 2) * step).collect();
@@ -475,15 +330,7 @@ mod tests {
         let variance = plain(&without_variance(&[1e17, 1e17, 1e17 + 16.0])).variance;
         assert!((variance - 256.0 / 9.0).abs() < 1e-14, "{variance}");
         // Tenths have no exact f64: the sum of ten is off by an ULP, the compensated mean is not.
-        assert_eq!(
-            plain(&without_variance(&[0.1; 10])),
-            Pixel {
-                value: 0.1,
-                variance: 0.0,
-                dq: 0,
-                good: 10
-            }
-        );
+        assert_eq!(plain(&without_variance(&[0.1; 10])), Pixel { value: 0.1, variance: 0.0, dq: 0, good: 10 });
     }
 
     #[test]

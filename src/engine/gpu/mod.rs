@@ -105,7 +105,7 @@ pub fn adapters() -> Vec<AdapterReport> {
             kind: format!("{:?}", info.device_type),
             driver: escape(format!("{} {}", info.driver, info.driver_info).trim()),
             f64: a.features().contains(Features::SHADER_F64),
-            max_binding: limits.max_storage_buffer_binding_size as u64,
+            max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             software: info.device_type == DeviceType::Cpu,
         }
@@ -151,11 +151,11 @@ impl GpuEngine {
         let faults = Arc::new(Faults::default());
         let seen = faults.clone();
         // Without a handler wgpu panics.
-        device.on_uncaptured_error(Arc::new(move |e| seen.record(first_line(&e.to_string()))));
+        device.on_uncaptured_error(Arc::new(move |e| seen.record(one_line(&e.to_string()))));
         let seen = faults.clone();
         device.set_device_lost_callback(move |reason, message| {
             seen.lost.store(true, Ordering::Relaxed);
-            seen.record(format!("the device was lost ({reason:?}) {}", first_line(&message)));
+            seen.record(format!("the device was lost ({reason:?}) {}", one_line(&message)));
         });
         Ok(GpuEngine { info, device, queue, faults, pool: super::pool(threads)?, pipelines: Mutex::default() })
     }
@@ -197,7 +197,7 @@ impl GpuEngine {
         match caught {
             None => Ok(made),
             Some(wgpu::Error::OutOfMemory { .. }) => Err(Error::Device(format!("{what}: out of device memory"))),
-            Some(e) => Err(Error::Device(format!("{what}: {}", first_line(&e.to_string())))),
+            Some(e) => Err(Error::Device(format!("{what}: {}", one_line(&e.to_string())))),
         }
     }
 
@@ -208,27 +208,21 @@ impl GpuEngine {
         bindings: &[Binding],
         constants: &[(&str, f64)],
     ) -> Result<Pipeline> {
-        let prelude = match (K::STEM, T::DTYPE) {
-            ("decode", _) => "",
-            (_, DType::F64) => include_str!("../../../shaders/prelude_f64.wgsl"),
-            _ => include_str!("../../../shaders/prelude_f32.wgsl"),
-        };
         let label = format!("{} {entry} {} {constants:?}", K::STEM, T::DTYPE);
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipeline) = pipelines.get(&label) {
             return Ok(pipeline.clone());
         }
-        let source = [prelude, K::WGSL].concat();
+        let source = crate::kernels::source::<T, K>();
         let pipeline = self.scoped(&label, || {
             let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(&label),
                 source: wgpu::ShaderSource::Wgsl(source.into()),
             });
             let entries: Vec<_> = bindings.iter().enumerate().map(|(i, b)| b.layout(i as u32)).collect();
-            let group = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(&label),
-                entries: &entries,
-            });
+            let group = self
+                .device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
             let layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some(&label),
                 bind_group_layouts: &[Some(&group)],
@@ -280,6 +274,8 @@ impl Binding {
     }
 }
 
-fn first_line(text: &str) -> String {
-    escape(text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or("no reason given"))
+/// A message of many lines on one.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    escape(&words.join(" "))
 }

@@ -260,7 +260,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let stack_bind = engine.bind(&stacker, &bound)?;
 
         let staging_bytes: usize = cubes.iter().map(|c| c.stride(pixels) * c.uploads.len()).sum();
-        let back_bytes = result(2 * size_of::<T>() as u64 + INFO_BYTES);
+        // Each plane starts at a multiple of 16.
+        let back_bytes = result(2 * size_of::<T>() as u64 + INFO_BYTES) + 3 * 16;
         let mut slots = Vec::new();
         for _ in 0..SLOTS.min(job.pixels.div_ceil(pixels)) {
             slots.push(Slot {
@@ -337,8 +338,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
         }
         let groups_x = self.pixels.div_ceil(LANES) as u32;
         {
-            let mut pass = encoder
-                .begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some("decode and stack"), timestamp_writes: None });
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("decode and stack"),
+                timestamp_writes: None,
+            });
             for group in &self.groups {
                 pass.set_pipeline(&group.decoder.pipeline);
                 pass.set_bind_group(0, &group.bind, &[]);
@@ -371,7 +374,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
     /// Copies the raw bytes of a tile from the mappings into the slot's staging memory, all threads at once.
     fn fill(&mut self, slot: usize, range: &Range<usize>) -> Result<()> {
         let staging = &self.slots[slot].staging;
-        let lost = |e: wgpu::MapRangeError| Error::Device(format!("staging: {}", super::first_line(&e.to_string())));
+        let lost = |e: wgpu::MapRangeError| Error::Device(format!("staging: {}", super::one_line(&e.to_string())));
         {
             // One view a frame: threads write to disjoint parts.
             let mut pieces = Vec::new();
@@ -411,7 +414,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let readback = &self.slots[slot].readback;
         tile.prepare(range.clone());
         {
-            let lost = |e: wgpu::MapRangeError| Error::Device(format!("readback: {}", super::first_line(&e.to_string())));
+            let lost = |e: wgpu::MapRangeError| Error::Device(format!("readback: {}", super::one_line(&e.to_string())));
             let view = readback.get_mapped_range(..).map_err(lost)?;
             let mut at = 0;
             let planes = self.result_bytes(range.len()).map(|bytes| {
@@ -422,7 +425,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
             bytemuck::cast_slice_mut::<T, u8>(&mut tile.data).copy_from_slice(planes[0]);
             bytemuck::cast_slice_mut::<T, u8>(&mut tile.variance).copy_from_slice(planes[1]);
             for (i, info) in planes[2].chunks_exact(INFO_BYTES as usize).enumerate() {
-                let word = |k: usize| u32::from_ne_bytes([info[4 * k], info[4 * k + 1], info[4 * k + 2], info[4 * k + 3]]);
+                let word =
+                    |k: usize| u32::from_ne_bytes([info[4 * k], info[4 * k + 1], info[4 * k + 2], info[4 * k + 3]]);
                 tile.mask[i] = word(0);
                 tile.good[i] = word(1);
                 tile.negative += u64::from(word(2));
@@ -496,7 +500,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };
     let budget = memory / 4 * 3;
     let limits = engine.device.limits();
-    let binding = (limits.max_storage_buffer_binding_size as u64).min(limits.max_buffer_size);
+    let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let widest = cubes.iter().map(|c| (c.width.max(c.sample) * c.uploads.len()) as u64).max().unwrap_or(1);
     let by_limits = [
         (budget / per_pixel),
