@@ -59,3 +59,8 @@ pub use pixels::Pixels;
 pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};
 pub use stats::Stats;
 pub use window::Window;
+
+// The example of the README is compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

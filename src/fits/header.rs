@@ -3,7 +3,7 @@
 //! Parsed from bytes (FITS standard 4.0, section 4): fixed and free format, `D` exponents, quoted strings with
 //! doubled quotes, the CONTINUE convention for long strings, HIERARCH keywords, and COMMENT, HISTORY and blank
 //! cards in their order. Cards that do not parse are carried, not judged; only the keywords that lay out the data
-//! must be right, and [`scan`](super::scan) checks those.
+//! must be right, and the scan of the file checks those.
 
 use std::fmt;
 
