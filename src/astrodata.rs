@@ -1,5 +1,6 @@
 //! A file of extensions: primary header and the containers in it.
 
+use std::collections::HashSet;
 use std::ops::Index;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,6 +87,28 @@ impl AstroData {
         self.extensions.iter().find(|e| e.name().eq_ignore_ascii_case(name) && e.ver() == Some(ver))
     }
 
+    /// The same, or an error that says what there is.
+    ///
+    /// # Errors
+    /// There is no such extension.
+    pub fn extension(&self, name: &str, ver: i64) -> Result<&NDAstroData> {
+        let there = |e: &NDAstroData| format!("{},{}", e.name(), e.ver().map_or("-".into(), |v| v.to_string()));
+        self.get(name, ver).ok_or_else(|| Error::NoExtension {
+            path: self.path.clone().unwrap_or_else(|| "array in memory".into()),
+            wanted: format!("{name},{ver}"),
+            found: self.extensions.iter().map(there).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// This file with one of its extensions alone.
+    ///
+    /// # Errors
+    /// There is no such extension.
+    pub fn only(&self, name: &str, ver: i64) -> Result<Self> {
+        let one = self.extension(name, ver)?.clone();
+        Ok(AstroData { extensions: vec![one], ..self.clone() })
+    }
+
     /// For messages.
     pub(crate) fn label(&self) -> String {
         self.path.as_deref().map_or_else(|| "array in memory".into(), crate::error::show)
@@ -110,10 +133,10 @@ impl AstroData {
     pub fn write(&self, path: impl AsRef<Path>, overwrite: bool) -> Result<()> {
         let mut images = Vec::new();
         let mut planes = Vec::new();
-        for (i, nd) in self.extensions.iter().enumerate() {
+        for (nd, ver) in self.extensions.iter().zip(self.versions()) {
             let three = [Some(nd.data()?), nd.variance()?, nd.mask()?];
             let types = three.map(|p| p.map(Pixels::dtype));
-            images.extend(planes_of(nd.meta(), nd.unit(), nd.ver().unwrap_or(i as i64 + 1), &nd.shape(), types));
+            images.extend(planes_of(nd.meta(), nd.unit(), ver, &nd.shape(), types));
             planes.extend(three.into_iter().flatten());
         }
         let mut writer = FitsWriter::create(path, overwrite, &self.phu, images)?;
@@ -121,6 +144,16 @@ impl AstroData {
             writer.write_image(i, pixels)?;
         }
         writer.finish()
+    }
+
+    /// EXTVERs to write: those of the extensions, each only once; the others get the smallest that are free.
+    fn versions(&self) -> Vec<i64> {
+        let said: HashSet<i64> = self.extensions.iter().filter_map(NDAstroData::ver).collect();
+        let mut free = (1..).filter(|v| !said.contains(v));
+        let mut taken = HashSet::new();
+        let own = |nd: &NDAstroData| nd.ver().filter(|&v| taken.insert(v));
+        let mut own: Vec<Option<i64>> = self.extensions.iter().map(own).collect();
+        own.iter_mut().map(|v| v.or_else(|| free.next()).unwrap_or_default()).collect()
     }
 }
 
@@ -134,7 +167,8 @@ pub(crate) fn planes_of(
     types: [Option<DType>; 3],
 ) -> impl Iterator<Item = ImageSpec> {
     let (mut sci, mut var, mut dq) = (header.clone(), header.clone(), header.clone());
-    if let Some(unit) = unit {
+    let carried = header.get_str("BUNIT");
+    if let Some(unit) = unit.or(carried.as_deref()).map(str::trim).filter(|u| !u.is_empty()) {
         sci.set("BUNIT", unit, "");
         var.set("BUNIT", squared(unit).as_str(), "");
     }

@@ -97,8 +97,10 @@ pub enum Error {
         why: String,
     },
     /// A window that does not lie in its plane.
-    #[error("window {window} does not fit an image of shape {shape:?}")]
+    #[error("{what}: window {window} does not fit an image of shape {shape:?}")]
     Window {
+        /// File and HDU, or "array in memory".
+        what: String,
         /// As the user wrote it: `[y0:y1, x0:x1]`.
         window: String,
         /// numpy order.

@@ -65,7 +65,11 @@ impl Plane {
 
     /// The part of this plane in `window`; reads nothing.
     pub(crate) fn window(&self, window: &Window) -> Result<Plane> {
-        Ok(Plane { source: self.source.clone(), window: self.window.within(window)?, loaded: OnceLock::new() })
+        Ok(Plane {
+            source: self.source.clone(),
+            window: self.window.within(window).map_err(|e| self.locate(e))?,
+            loaded: OnceLock::new(),
+        })
     }
 
     /// The section, if the pixels are still in a file.
@@ -153,6 +157,14 @@ impl Plane {
     pub(crate) fn unload(&mut self) {
         if matches!(self.source, Source::Section(_)) {
             self.loaded = OnceLock::new();
+        }
+    }
+
+    /// An error of a window, with the file and HDU that it was of.
+    fn locate(&self, e: Error) -> Error {
+        match e {
+            Error::Window { window, shape, .. } => Error::Window { what: self.label(), window, shape },
+            other => other,
         }
     }
 

@@ -140,6 +140,7 @@ impl Stack {
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
         let started = Instant::now();
         let plans = self.plans()?;
+        let before = bytes_read(&plans).1;
         let mut counters = Counters::default();
         let mut extensions = Vec::new();
         for plan in &plans {
@@ -149,7 +150,7 @@ impl Stack {
             };
             extensions.push(nd);
         }
-        let stats = self.stats(engine, &plans, counters, started);
+        let stats = self.stats(engine, &plans, counters, (started, before));
         Ok((AstroData::from_extensions(self.primary(&plans), extensions), stats))
     }
 
@@ -189,6 +190,7 @@ impl Stack {
         let path = path.as_ref();
         self.refuse_input(path)?;
         let plans = self.plans()?;
+        let before = bytes_read(&plans).1;
         let mut images = Vec::new();
         for plan in &plans {
             images.extend(plan.images());
@@ -204,7 +206,7 @@ impl Stack {
             image += plan.images().count();
         }
         writer.finish()?;
-        Ok(self.stats(engine, &plans, counters, started))
+        Ok(self.stats(engine, &plans, counters, (started, before)))
     }
 
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
@@ -289,7 +291,8 @@ impl Stack {
         h
     }
 
-    fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, started: Instant) -> Stats {
+    fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
+        let (headers, pixels) = bytes_read(plans);
         let mut warnings = counters.warnings;
         if counters.negative > 0 {
             warnings.push(format!("{} variances below zero were taken as zero", counters.negative));
@@ -298,7 +301,7 @@ impl Stack {
             engine: engine.name(),
             adapter: engine.adapter().map(String::from),
             seconds: started.elapsed().as_secs_f64(),
-            bytes_read: bytes_read(plans),
+            bytes_read: headers + pixels - before,
             bytes_uploaded: counters.bytes_uploaded,
             bytes_downloaded: counters.bytes_downloaded,
             tiles: counters.tiles,
@@ -312,13 +315,13 @@ impl Stack {
     }
 }
 
-/// Bytes looked at in all files behind these frames.
-fn bytes_read(plans: &[Plan]) -> u64 {
+/// Bytes of headers and of pixels read so far in all files behind these frames.
+fn bytes_read(plans: &[Plan]) -> (u64, u64) {
     let mut seen = std::collections::HashSet::new();
     let frames = plans.iter().flat_map(|p| &p.frames);
     let sections = frames.flat_map(NDAstroData::planes).filter_map(|p| p.section());
     let mappings = sections.map(|s| s.mapping());
-    mappings.filter(|m| seen.insert(Arc::as_ptr(m))).map(|m| m.bytes_read()).sum()
+    mappings.filter(|m| seen.insert(Arc::as_ptr(m))).map(|m| m.bytes_read()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
 }
 
 /// One extension of the stack.

@@ -165,6 +165,9 @@ pub(crate) fn run<T: Real + Default>(
 ) -> Result<Counters> {
     let started = Instant::now();
     let mut counters = Counters::default();
+    if job.pixels == 0 {
+        return Ok(counters);
+    }
     job.check()?;
     std::thread::scope(|scope| {
         let (full_tx, full_rx) = sync_channel::<Tile<T>>(BUFFERS);

@@ -44,7 +44,11 @@ impl Window {
     pub fn check(&self, shape: &[usize]) -> Result<()> {
         let fits =
             self.0.len() == shape.len() && self.0.iter().zip(shape).all(|(r, &n)| r.start <= r.end && r.end <= n);
-        if fits { Ok(()) } else { Err(Error::Window { window: self.to_string(), shape: shape.to_vec() }) }
+        if fits {
+            Ok(())
+        } else {
+            Err(Error::Window { what: "image".into(), window: self.to_string(), shape: shape.to_vec() })
+        }
     }
 
     /// The window `inner` of this window, in the coordinates of what this is a window of.

@@ -9,7 +9,8 @@ use ndarray::{Array2, ArrayView2, Ix2};
 use super::night::Night;
 use super::preview::{Limits, Stretch, grey, shrink, side_by_side, write_png};
 use super::{Common, print};
-use crate::fits::Header;
+use crate::error::show;
+use crate::fits::{Header, check_target};
 use crate::{AstroData, Error, NDAstroData, Pixels, Result, Stack};
 
 #[derive(Args)]
@@ -38,8 +39,10 @@ pub(super) fn run(args: &DemoArgs) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder, "cannot make the folder"))?;
     let out = folder.join("stack.fits");
     let paths: Vec<PathBuf> = (1..=args.frames).map(|i| folder.join(format!("frame_{i:02}.fits"))).collect();
-    // A demo that is run twice replaces its own files, and no others.
-    let overwrite = common.overwrite || paths.iter().chain([&out]).all(|p| !p.exists() || is_ours(p));
+    let picture = folder.join("stack.png");
+    let overwrite = may_replace(&paths, &out, &picture, common.overwrite)?;
+    let used: Vec<&Path> = paths.iter().chain([&out, &picture]).map(PathBuf::as_path).collect();
+    let stats_file = common.stats_file(&used)?;
 
     let started = Instant::now();
     let night = Night::new(usize::from(args.frames), (usize::from(args.size), usize::from(args.size)), args.seed);
@@ -54,17 +57,17 @@ pub(super) fn run(args: &DemoArgs) -> Result<()> {
         paths.len(),
         args.size,
         args.size,
-        folder.display(),
+        show(folder),
         started.elapsed().as_secs_f64()
     ))?;
 
     let stack = Stack::files(&paths)?.memory(common.memory).cancel(stop);
     let stats = stack.write(&engine, &out, overwrite)?;
-    common.report(&stats)?;
+    common.report(&stats, stats_file)?;
     print(&format!(
         "stacked {} frames to {}: mean, variance propagated, DQ hierarchy ({:.2} s, {:.2} GB/s, {})",
         stats.frames,
-        out.display(),
+        show(&out),
         stats.seconds,
         stats.bytes_read as f64 / stats.seconds.max(1e-9) / 1e9,
         engine.describe()
@@ -73,8 +76,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<()> {
     let result = AstroData::open(&out)?;
     let first = AstroData::open(&paths[0])?;
     let (single, mean) = (plane(first[0].data()?)?, plane(result[0].data()?)?);
-    let picture = folder.join("stack.png");
-    show(&picture, &single, &mean)?;
+    draw(&picture, &single, &hide_bad(&mean, &result[0])?)?;
     let (noise_one, noise_all) = (noise(&single), noise(&mean));
     print(&format!(
         "noise   {noise_one:.2} adu in one frame, {noise_all:.2} in the stack: {:.2} times less (the square root of {} is {:.2})",
@@ -84,12 +86,21 @@ pub(super) fn run(args: &DemoArgs) -> Result<()> {
     ))?;
     let (pull, clean) = pull(&result[0], &night)?;
     print(&format!("errors  (stack - truth) / sigma spreads by {pull:.3} over {clean} unflagged pixels (1 is right)"))?;
-    print(&format!("picture {}: one frame left, the stack right", picture.display()))
+    print(&format!("picture {}: one frame left, the stack right", show(&picture)))
 }
 
-/// Whether a file was made by this demo.
-fn is_ours(path: &Path) -> bool {
-    AstroData::open(path).is_ok_and(|ad| ad.phu().get_str("INSTRUME").as_deref() == Some(INSTRUMENT))
+/// Whether files may be replaced: a demo that is run twice replaces its own, and no others. All are looked at before
+/// the first is written.
+fn may_replace(frames: &[PathBuf], stack: &Path, picture: &Path, overwrite: bool) -> Result<bool> {
+    let mut again = false;
+    for path in frames.iter().map(PathBuf::as_path).chain([stack]).filter(|p| p.exists()) {
+        let ad = AstroData::open(path).ok();
+        again = ad.is_some_and(|ad| ad.phu().get_str("INSTRUME").as_deref() == Some(INSTRUMENT));
+        check_target(path, overwrite || again)?;
+    }
+    // A picture says nothing of its maker; it is ours if the stack beside it is.
+    check_target(picture, overwrite || (again && stack.exists()))?;
+    Ok(overwrite || again)
 }
 
 const INSTRUMENT: &str = "ndastro demo";
@@ -136,8 +147,21 @@ fn plane(pixels: &Pixels) -> Result<Array2<f32>> {
     image.map_err(|e| Error::Parameter(format!("no picture of an image that is not of two axes: {e}")))
 }
 
+/// The stack with what was a bad pixel in every frame left out of the picture.
+fn hide_bad(mean: &Array2<f32>, result: &NDAstroData) -> Result<Array2<f32>> {
+    let mut shown = mean.clone();
+    if let Some(mask) = result.mask()? {
+        for (v, m) in shown.iter_mut().zip(mask.to_f64().iter()) {
+            if *m as u32 & 1 != 0 {
+                *v = f32::NAN;
+            }
+        }
+    }
+    Ok(shown)
+}
+
 /// Both images with the same limits, those of the stack.
-fn show(path: &Path, single: &Array2<f32>, mean: &Array2<f32>) -> Result<()> {
+fn draw(path: &Path, single: &Array2<f32>, mean: &Array2<f32>) -> Result<()> {
     let (left, right) = (shrink(single.view(), 768), shrink(mean.view(), 768));
     let values: Vec<f32> = right.iter().copied().collect();
     let limits = Limits::Percentiles(1.0, 99.7).of(&values);

@@ -3,6 +3,7 @@
 //! Results on standard output, everything else on standard error. Exit codes: 0 done; 1 the input or the job failed,
 //! with one message and nothing written; 2 bad usage; 130 and 143 interrupted by SIGINT and SIGTERM.
 
+pub mod bench;
 mod demo;
 mod engines;
 mod info;
@@ -11,12 +12,14 @@ mod preview;
 mod signals;
 mod stack;
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::error::show;
+use crate::fits::check_target;
 use crate::{DEFAULT_MEMORY, Engine, Error, Result, Stats};
 
 #[derive(Parser)]
@@ -96,18 +99,53 @@ impl Common {
         }
     }
 
+    /// The stats file, if one was asked for: made before the work, so that a name that will not do ends the run at once.
+    fn stats_file(&self, used: &[&Path]) -> Result<Option<StatsFile>> {
+        self.stats.as_deref().map(|path| StatsFile::create(path, self.overwrite, used)).transpose()
+    }
+
     /// Warnings and the stats file.
-    fn report(&self, stats: &Stats) -> Result<()> {
+    fn report(&self, stats: &Stats, file: Option<StatsFile>) -> Result<()> {
         for warning in &stats.warnings {
             self.say(&format!("warning: {warning}"));
         }
-        match &self.stats {
-            None => Ok(()),
-            Some(path) => {
-                let text = format!("{:#}\n", stats.to_json());
-                std::fs::write(path, text).map_err(Error::io(path, "cannot write the stats"))
-            }
+        file.map_or(Ok(()), |f| f.finish(stats))
+    }
+}
+
+/// Statistics to be written: a temporary file beside its target.
+struct StatsFile {
+    file: tempfile::NamedTempFile,
+    target: PathBuf,
+}
+
+impl StatsFile {
+    /// Replaces older statistics, and other files only with `overwrite`; never a file that the job reads or writes.
+    fn create(target: &Path, overwrite: bool, used: &[&Path]) -> Result<Self> {
+        let same = |other: &&Path| match (std::fs::canonicalize(target), std::fs::canonicalize(other)) {
+            (Ok(a), Ok(b)) => a == b,
+            _ => target == *other,
+        };
+        if used.iter().any(same) {
+            return Err(Error::Parameter(format!("{}: --stats names a file of the job", show(target))));
         }
+        // Statistics start as all JSON does.
+        let mut first = [0];
+        let ours = std::fs::File::open(target).and_then(|mut f| f.read_exact(&mut first)).is_ok() && first == *b"{";
+        check_target(target, overwrite || ours)?;
+        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let file = tempfile::Builder::new()
+            .prefix(".stats.tmp")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(Error::io(target, "cannot write the stats"))?;
+        Ok(StatsFile { file, target: target.to_path_buf() })
+    }
+
+    fn finish(mut self, stats: &Stats) -> Result<()> {
+        let failed = Error::io(&self.target, "cannot write the stats");
+        let written = writeln!(self.file, "{:#}", stats.to_json());
+        written.and_then(|()| self.file.persist(&self.target).map(drop).map_err(|e| e.error)).map_err(failed)
     }
 }
 

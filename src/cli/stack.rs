@@ -1,7 +1,7 @@
 //! `ndastro stack`: frames in, one out.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -40,6 +40,9 @@ pub(super) struct StackArgs {
     /// An offset for each frame, added after the factor
     #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
     zero: Option<Vec<f64>>,
+    /// Only this extension of each file: its EXTNAME and EXTVER
+    #[arg(long, value_name = "NAME,VER", value_parser = parse_extension)]
+    ext: Option<(String, i64)>,
     /// Do not use the frames' variances
     #[arg(long)]
     ignore_variance: bool,
@@ -55,9 +58,14 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     let stop = super::signals::stop_flag()?;
     // Cheap refusals come before any work.
     crate::fits::check_target(&args.output, common.overwrite)?;
-    let inputs = args.inputs.iter().map(AstroData::open).collect::<Result<Vec<_>>>()?;
+    let used: Vec<&Path> = args.inputs.iter().chain([&args.output]).map(PathBuf::as_path).collect();
+    let stats_file = common.stats_file(&used)?;
+    let mut inputs = args.inputs.iter().map(AstroData::open).collect::<Result<Vec<_>>>()?;
     for reason in inputs.iter().flat_map(AstroData::left_out) {
         common.say(&format!("warning: left out: {reason}"));
+    }
+    if let Some((name, ver)) = &args.ext {
+        inputs = inputs.iter().map(|i| i.only(name, *ver)).collect::<Result<_>>()?;
     }
     let engine = common.engine()?;
     let CombineArg::Mean = args.combine;
@@ -85,7 +93,7 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
         bar.finish_and_clear();
     }
     let stats = stats?;
-    common.report(&stats)?;
+    common.report(&stats, stats_file)?;
     common.say(&format!(
         "{} frames, {} pixels, {:.3} s ({:.2} GB/s of input) on {}",
         stats.frames,
@@ -95,6 +103,12 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
         engine.describe()
     ));
     Ok(())
+}
+
+/// `SCI,2`.
+fn parse_extension(text: &str) -> std::result::Result<(String, i64), String> {
+    let parts = text.rsplit_once(',').and_then(|(name, ver)| Some((name.to_string(), ver.trim().parse().ok()?)));
+    parts.ok_or_else(|| format!("{text:?} is not NAME,VER like SCI,2"))
 }
 
 /// A bar on a terminal, nothing elsewhere.

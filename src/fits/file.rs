@@ -38,7 +38,8 @@ impl FitsFile {
 
     /// Bytes of this file that were looked at so far: headers at opening, then what windows asked for.
     pub fn bytes_read(&self) -> u64 {
-        self.map.bytes_read()
+        let (headers, pixels) = self.map.bytes_read();
+        headers + pixels
     }
 
     /// Whether `meta` is of this very file, under whatever name.

@@ -175,16 +175,23 @@ impl Header {
     }
 
     /// Sets a keyword: in place where it is (its comment stays if `comment` is empty), else at the end.
-    pub fn set(&mut self, key: &str, value: impl Into<Value>, comment: &str) {
+    ///
+    /// A keyword that is so long that a card has no room for the value cannot be written; then the header stays as it
+    /// was, and the answer is `false`.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>, comment: &str) -> bool {
         let value = value.into();
-        match self.position(key) {
-            Some(at) => {
-                let kept = if comment.is_empty() { comment_of(&self.cards[at]) } else { comment.to_string() };
-                let end = at + 1 + self.continued(at);
-                self.cards.splice(at..end, format_cards(key, &value, &kept));
-            }
-            None => self.cards.extend(format_cards(key, &value, comment)),
-        }
+        let at = self.position(key);
+        let kept = match at {
+            Some(at) if comment.is_empty() => comment_of(&self.cards[at]),
+            _ => comment.to_string(),
+        };
+        let Some(cards) = format_cards(key, &value, &kept) else { return false };
+        let (start, end) = match at {
+            Some(at) => (at, at + 1 + self.continued(at)),
+            None => (self.cards.len(), self.cards.len()),
+        };
+        self.cards.splice(start..end, cards);
+        true
     }
 
     /// Sets a keyword, and if it is new puts its card at `index`.
@@ -193,7 +200,7 @@ impl Header {
             self.set(key, value, comment);
         } else {
             let at = index.min(self.cards.len());
-            self.cards.splice(at..at, format_cards(key, &value.into(), comment));
+            self.cards.splice(at..at, format_cards(key, &value.into(), comment).unwrap_or_default());
         }
     }
 
@@ -205,9 +212,18 @@ impl Header {
         }
     }
 
-    /// Removes every card for whose keyword `which` is true.
+    /// Removes every card for whose keyword `which` is true, with its CONTINUE cards.
     pub(crate) fn remove_where(&mut self, which: impl Fn(&str) -> bool) {
-        self.cards.retain(|c| std::str::from_utf8(&c[..8]).map_or(true, |k| !which(k.trim_end())));
+        let mut at = 0;
+        while at < self.cards.len() {
+            let hit = std::str::from_utf8(&self.cards[at][..8]).is_ok_and(|k| which(k.trim_end()));
+            if hit {
+                let end = at + 1 + self.continued(at);
+                self.cards.drain(at..end);
+            } else {
+                at += 1;
+            }
+        }
     }
 
     /// Appends HISTORY cards: one line, folded at 72 characters.
@@ -338,14 +354,15 @@ fn card(text: &str) -> [u8; CARD] {
     card
 }
 
-/// The card, or for a string that is too long the card and its CONTINUE cards.
-fn format_cards(key: &str, value: &Value, comment: &str) -> Vec<[u8; CARD]> {
+/// The card, or for a string that is too long the card and its CONTINUE cards. `None` if the keyword leaves no room.
+fn format_cards(key: &str, value: &Value, comment: &str) -> Option<Vec<[u8; CARD]>> {
     let hierarch = key.len() > 8 || key.contains(' ');
     let start = if hierarch { format!("HIERARCH {key} = ") } else { format!("{key:<8}= ") };
     let comment = if comment.is_empty() { String::new() } else { format!(" / {comment}") };
     let plain = |v: String| {
         let v = if hierarch { v } else { format!("{v:>20}") };
-        vec![card(&format!("{start}{v}{comment}"))]
+        // A comment may be cut, a value may not.
+        (start.len() + v.len() <= CARD).then(|| vec![card(&format!("{start}{v}{comment}"))])
     };
     let text = match value {
         Value::Logical(b) => return plain(if *b { "T" } else { "F" }.to_string()),
@@ -356,7 +373,11 @@ fn format_cards(key: &str, value: &Value, comment: &str) -> Vec<[u8; CARD]> {
     };
     let quoted = text.replace('\'', "''");
     if start.len() + quoted.len() + 2 <= CARD {
-        return vec![card(&format!("{start}{:<20}{comment}", format!("'{quoted:<8}'")))];
+        return Some(vec![card(&format!("{start}{:<20}{comment}", format!("'{quoted:<8}'")))]);
+    }
+    // Two quotes, a character that may be a doubled quote, and the sign that more follows.
+    if start.len() + 5 > CARD {
+        return None;
     }
     let mut cards = Vec::new();
     let mut rest = quoted.as_str();
@@ -365,9 +386,9 @@ fn format_cards(key: &str, value: &Value, comment: &str) -> Vec<[u8; CARD]> {
         let room = CARD - lead.len() - 2;
         if rest.len() <= room {
             cards.push(card(&format!("{lead}'{rest}'{comment}")));
-            return cards;
+            return Some(cards);
         }
-        let mut cut = room.saturating_sub(1).max(1);
+        let mut cut = room - 1;
         // A doubled quote must not be torn.
         if rest[..cut].bytes().rev().take_while(|&b| b == b'\'').count() % 2 == 1 {
             cut -= 1;

@@ -32,7 +32,8 @@ pub(crate) struct Mapping {
     path: PathBuf,
     identity: Identity,
     map: Option<memmap2::Mmap>,
-    read: AtomicU64,
+    headers: AtomicU64,
+    pixels: AtomicU64,
 }
 
 impl Mapping {
@@ -53,7 +54,8 @@ impl Mapping {
             path: path.to_path_buf(),
             identity: Identity::of(&meta),
             map: Self::map(&file, meta.len(), path)?,
-            read: AtomicU64::new(0),
+            headers: AtomicU64::new(0),
+            pixels: AtomicU64::new(0),
         })
     }
 
@@ -93,14 +95,19 @@ impl Mapping {
         }
     }
 
-    /// Counts bytes as read.
-    pub(crate) fn count(&self, bytes: u64) {
-        self.read.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts bytes of a header as read.
+    pub(crate) fn count_header(&self, bytes: u64) {
+        self.headers.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes read so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+    /// Counts bytes of pixels as read.
+    pub(crate) fn count(&self, bytes: u64) {
+        self.pixels.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of headers and of pixels read so far.
+    pub(crate) fn bytes_read(&self) -> (u64, u64) {
+        (self.headers.load(Ordering::Relaxed), self.pixels.load(Ordering::Relaxed))
     }
 
     /// Whether the file is still the one that was opened.

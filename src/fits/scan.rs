@@ -241,7 +241,7 @@ fn read_header(map: &Mapping, index: usize, at: u64) -> Result<(Header, u64)> {
         let end = map.len().min(at.saturating_add(want));
         match Header::parse(map.bytes(at, end)) {
             Ok((header, used)) => {
-                map.count((used as u64).min(map.len() - at));
+                map.count_header((used as u64).min(map.len() - at));
                 return Ok((header, used as u64));
             }
             Err(Bad::NoEnd) if end < map.len() && want < Header::MAX_CARDS as u64 * CARD as u64 => want *= 4,

@@ -148,12 +148,16 @@ impl FitsWriter {
         };
         place(primary_header(phu, images.len()), 0);
         for spec in &images {
+            if spec.shape.is_empty() {
+                return Err(Error::Parameter(format!("{},{}: FITS has no image without axes", spec.name, spec.ver)));
+            }
             let pixels: usize = spec.shape.iter().product();
             place(image_header(spec), (pixels * spec.dtype.size()) as u64);
         }
 
         let folder = folder_of(&target);
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        // A name may have 255 bytes, and this one gets 11 characters more.
+        let name: String = target.file_name().unwrap_or_default().to_string_lossy().chars().take(60).collect();
         let file = tempfile::Builder::new()
             .prefix(&format!(".{name}.tmp"))
             // The umask takes its part of this.

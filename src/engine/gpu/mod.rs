@@ -59,11 +59,11 @@ impl Faults {
         first.get_or_insert(what);
     }
 
-    /// The first fault, if there was one.
+    /// The first fault since the last check, if there was one. A lost device stays lost.
     fn check(&self) -> Result<()> {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*first {
-            Some(what) => Err(Error::Device(what.clone())),
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match first {
+            Some(what) => Err(Error::Device(what)),
             None if self.lost.load(Ordering::Relaxed) => Err(Error::Device("the device was lost".into())),
             None => Ok(()),
         }

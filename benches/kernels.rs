@@ -1,0 +1,84 @@
+//! The kernels on one machine, from run to run: `cargo bench`. Whole jobs beside the machine's limits are what
+//! `ndastro-bench` measures.
+//!
+//! * decode: `NDAstroData::data()` of a mapped file in the page cache, from big-endian bytes to an array of the exact
+//!   type. The array is allocated in the time, and freed after it.
+//! * stack: `Stack::eval` with the mean of frames in memory, on the CPU engine with all threads. Bytes are those of the
+//!   frames' planes that are used.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use ndarray::Array2;
+use ndastro::fits::Header;
+use ndastro::{AstroData, Engine, Error, NDAstroData, Pixels, Result, Stack};
+
+/// Pixels of a side of the image that is decoded: larger than caches.
+const IMAGE: usize = 2048;
+/// Pixels of a side of a frame that is stacked.
+const FRAME: usize = 512;
+
+fn main() -> Result<()> {
+    let mut criterion = Criterion::default().configure_from_args();
+    decode(&mut criterion)?;
+    stack(&mut criterion)?;
+    criterion.final_summary();
+    Ok(())
+}
+
+/// Values of 0..65536 that differ from pixel to pixel.
+fn noise(side: usize, seed: usize) -> Array2<u16> {
+    let hash = |i: usize| (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Array2::from_shape_fn((side, side), |(y, x)| (hash((seed * side + y) * side + x) >> 48) as u16)
+}
+
+fn decode(criterion: &mut Criterion) -> Result<()> {
+    let failed = |source| Error::Io { path: std::env::temp_dir(), what: "cannot make a temporary folder", source };
+    let folder = tempfile::tempdir().map_err(failed)?;
+    let image = noise(IMAGE, 0);
+    let images: [Pixels; 3] = [image.clone().into(), image.mapv(f32::from).into(), image.mapv(i32::from).into()];
+    let mut group = criterion.benchmark_group("decode");
+    for pixels in images {
+        let name = pixels.dtype().name();
+        let path = folder.path().join(format!("{name}.fits"));
+        group.throughput(Throughput::Bytes(pixels.as_bytes().len() as u64));
+        AstroData::from_extensions(Header::new(), vec![NDAstroData::new(pixels)]).write(&path, false)?;
+        let file = AstroData::open(&path)?;
+        // A clone of a container that has loaded nothing loads for itself.
+        file[0].clone().data()?;
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(|| file[0].clone(), |nd| nd.data().map(Pixels::len), BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+fn stack(criterion: &mut Criterion) -> Result<()> {
+    let engine = Engine::cpu(0)?;
+    for planes in [false, true] {
+        let mut group = criterion.benchmark_group(if planes { "mean, variance, mask" } else { "mean" });
+        for n in [5, 20, 100] {
+            let frames = (0..n).map(|i| frame(i, planes)).collect::<Result<Vec<_>>>()?;
+            let bytes = n * FRAME * FRAME * if planes { 10 } else { 4 };
+            let stack = Stack::new(frames);
+            stack.eval(&engine)?;
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_with_input(BenchmarkId::new("cpu", n), &stack, |b, stack| {
+                b.iter_batched(|| (), |()| black_box(stack.eval(&engine)), BatchSize::PerIteration);
+            });
+        }
+        group.finish();
+    }
+    Ok(())
+}
+
+/// float32, with or without a float32 variance and a uint16 mask that flags 1 of 512 pixels.
+fn frame(i: usize, planes: bool) -> Result<NDAstroData> {
+    let values = noise(FRAME, i);
+    let nd = NDAstroData::new(values.mapv(f32::from));
+    if !planes {
+        return Ok(nd);
+    }
+    nd.with_variance(values.mapv(|v| f32::from(v) + 1.0))?.with_mask(values.mapv(|v| u16::from(v < 128)))
+}
