@@ -6,7 +6,8 @@
 //! kernels overlap too. Buffers go round; nothing is allocated per tile. A pixel's result does not depend on its
 //! tile.
 //!
-//! If a device fails in mid-run, the tiles that it has not delivered are computed by the CPU, with one warning.
+//! If a device fails in mid-run, the tiles that it has not delivered are tried once more in smaller pieces, and if that
+//! fails too, computed by the CPU, with one warning.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -216,15 +217,18 @@ fn drive<T: Real + Default>(
     if let Some(reason) = engine.unfit::<T>() {
         counters.warnings.push(format!("{reason}; computed on the CPU"));
     } else {
-        match tiles(Runner::new(engine, job, control.memory), job, control, counters, &mut done, &deliver) {
-            Err(Error::Device(reason)) => {
-                let rest = job.pixels - done;
-                counters
-                    .warnings
-                    .push(format!("GPU failed ({reason}); the last {rest} pixels were computed on the CPU"));
+        let mut failure = String::new();
+        // Smaller tiles help where device memory ran out; a lost device fails again at once.
+        for memory in [control.memory, control.memory / 8] {
+            match tiles(Runner::new(engine, job, memory), job, control, counters, &mut done, &deliver) {
+                Err(Error::Device(reason)) => failure = reason,
+                // Too small a piece of the budget is no reason to give up.
+                Err(Error::Budget { .. }) if memory < control.memory => {}
+                other => return other,
             }
-            other => return other,
         }
+        let rest = job.pixels - done;
+        counters.warnings.push(format!("GPU failed ({failure}); the last {rest} pixels were computed on the CPU"));
     }
     let cpu = engine.cpu_twin()?;
     tiles(Runner::new(&cpu, job, control.memory), job, control, counters, &mut done, &deliver)
@@ -240,6 +244,24 @@ fn tiles<T: Real + Default>(
     deliver: &Deliver<'_, T>,
 ) -> Result<()> {
     let mut runner = runner?;
+    let result = pump(&mut runner, job, control, counters, done, deliver);
+    // What was moved was moved, also if the run failed.
+    let (up, down, device) = runner.traffic();
+    counters.bytes_uploaded += up;
+    counters.bytes_downloaded += down;
+    counters.peak_device_bytes = counters.peak_device_bytes.max(device);
+    result
+}
+
+/// Keeps the runner's tiles in flight and delivers them in order.
+fn pump<T: Real + Default>(
+    runner: &mut Runner<'_, T>,
+    job: &Job<'_>,
+    control: &Control<'_>,
+    counters: &mut Counters,
+    done: &mut usize,
+    deliver: &Deliver<'_, T>,
+) -> Result<()> {
     let size = whole_rows(runner.tile_pixels(), job.row, job.pixels - *done);
     let mut submitted = *done;
     let mut in_flight = 0;
@@ -270,10 +292,6 @@ fn tiles<T: Real + Default>(
             progress(*done as u64, job.pixels as u64);
         }
     }
-    let (up, down, device) = runner.traffic();
-    counters.bytes_uploaded += up;
-    counters.bytes_downloaded += down;
-    counters.peak_device_bytes = counters.peak_device_bytes.max(device);
     Ok(())
 }
 

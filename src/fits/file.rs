@@ -22,8 +22,10 @@ impl FitsFile {
     /// The file cannot be read, is not FITS, is truncated, or has a header that contradicts itself.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let map = Mapping::open(path.as_ref())?;
-        let hdus = scan(&map)?;
-        Ok(FitsFile { map: Arc::new(map), hdus: Arc::new(hdus) })
+        let hdus = scan(&map);
+        // What was parsed while the file changed is not worth an explanation.
+        map.check()?;
+        Ok(FitsFile { map: Arc::new(map), hdus: Arc::new(hdus?) })
     }
 
     /// The HDUs, primary first.

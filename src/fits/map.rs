@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::guard::Guard;
 use crate::{Error, Result};
 
 /// What must stay the same while a file is in use.
@@ -31,6 +32,8 @@ impl Identity {
 pub(crate) struct Mapping {
     path: PathBuf,
     identity: Identity,
+    /// Goes before the mapping does.
+    guard: Option<Guard>,
     map: Option<memmap2::Mmap>,
     headers: AtomicU64,
     pixels: AtomicU64,
@@ -50,10 +53,12 @@ impl Mapping {
             let what = if meta.is_dir() { "it is a directory" } else { "it is not a regular file" };
             return Err(Error::NotFits { path: path.to_path_buf(), reason: what.into() });
         }
+        let map = Self::map(&file, meta.len(), path)?;
         Ok(Mapping {
             path: path.to_path_buf(),
             identity: Identity::of(&meta),
-            map: Self::map(&file, meta.len(), path)?,
+            guard: map.as_ref().map(|m| Guard::new(m.as_ptr(), m.len())),
+            map,
             headers: AtomicU64::new(0),
             pixels: AtomicU64::new(0),
         })
@@ -65,8 +70,8 @@ impl Mapping {
         }
         // SAFETY: the mapping is read-only and private to this type, which hands out `&[u8]` alone. Another process
         // may still change the file under it: what is read then is any byte, never an address or a length, since
-        // headers are copied before they are parsed; and `check` refuses the result. A file that shrinks can raise
-        // SIGBUS between two checks; SECURITY notes in ARCHITECTURE.md say so.
+        // headers are copied before they are parsed; and `check` refuses the result. A page that is gone reads as
+        // zeros: see `guard`.
         let map = unsafe { memmap2::MmapOptions::new().map(file) };
         map.map(Some).map_err(Error::io(path, "cannot map"))
     }
@@ -113,6 +118,9 @@ impl Mapping {
     /// Whether the file is still the one that was opened.
     pub(crate) fn check(&self) -> Result<()> {
         let changed = |what: &str| Err(Error::Changed { path: self.path.clone(), what: what.into() });
+        if self.guard.as_ref().is_some_and(Guard::is_broken) {
+            return changed("a page of it cannot be read any more");
+        }
         match std::fs::metadata(&self.path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => changed("it is gone"),
             Err(e) => Err(Error::io(&self.path, "cannot stat")(e)),

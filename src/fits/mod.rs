@@ -4,6 +4,7 @@
 
 pub(crate) mod checksum;
 mod file;
+mod guard;
 pub mod header;
 mod layout;
 mod map;

@@ -80,6 +80,24 @@ fn a_frame_that_changes_in_mid_run_ends_the_run() {
     assert_eq!((names(out.path()), fs::read(&target).unwrap()), (vec!["out.fits".to_string()], b"precious".to_vec()));
 }
 
+/// A mapped page that is gone raises SIGBUS; it must end the run, not the process. On each engine.
+#[test]
+fn a_frame_that_is_cut_short_in_mid_run_ends_the_run() {
+    for engine in engines() {
+        let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let frames = write_frames(dir.path(), 3, &[300, 100]);
+        let victim = frames[1].clone();
+        let stack = Stack::files(&frames).unwrap().memory(LITTLE).progress(Arc::new(move |done, all| {
+            assert!(done < all, "the run took one tile only");
+            fs::File::options().write(true).open(&victim).unwrap().set_len(2880).unwrap();
+        }));
+        let error = stack.write(&engine, out.path().join("out.fits"), true).unwrap_err();
+        assert!(matches!(error, Error::Changed { .. }), "{error:?}");
+        assert_says(&error.to_string(), &["frame_1.fits", "changed"]);
+        assert_eq!(names(out.path()), [""; 0]);
+    }
+}
+
 #[test]
 fn a_run_that_is_cancelled_leaves_nothing() {
     let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());

@@ -279,3 +279,57 @@ fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     escape(&words.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, NDAstroData, Stack};
+
+    /// An adapter, if there is one; with `NDASTRO_REQUIRE_GPU=1` there must be.
+    fn engine() -> Option<GpuEngine> {
+        let engine = GpuEngine::new(None, 0);
+        if std::env::var_os("NDASTRO_REQUIRE_GPU").is_some_and(|v| v == "1") {
+            return Some(engine.expect("NDASTRO_REQUIRE_GPU=1 asks for an adapter"));
+        }
+        engine.inspect_err(|e| eprintln!("skipped: {e}")).ok()
+    }
+
+    fn frames() -> Vec<NDAstroData> {
+        let frame = |level: f32| ndarray::Array2::from_shape_fn((300, 70), |(y, x)| level + (y * 70 + x) as f32);
+        [1.0, 2.0, 6.0].map(|level| NDAstroData::new(frame(level))).to_vec()
+    }
+
+    fn assert_right(result: &crate::AstroData) {
+        let data = result[0].data().expect("in memory").to_f64();
+        assert!(data.iter().enumerate().all(|(i, &v)| v == 3.0 + i as f64));
+    }
+
+    #[test]
+    fn a_device_that_was_lost_is_replaced_by_the_cpu() {
+        let Some(engine) = engine() else { return };
+        engine.device.destroy();
+        let (result, stats) = Stack::new(frames()).eval(&Engine::Gpu(Box::new(engine))).expect("the CPU does it");
+        assert_right(&result);
+        assert!(matches!(&stats.warnings[..], [w] if w.contains("computed on the CPU")), "{:?}", stats.warnings);
+    }
+
+    #[test]
+    fn a_device_that_is_lost_in_mid_run_is_replaced_by_the_cpu() {
+        let Some(engine) = engine() else { return };
+        let device = engine.device.clone();
+        let stack = Stack::new(frames()).memory(512 << 10).progress(Arc::new(move |_, _| device.destroy()));
+        let (result, stats) = stack.eval(&Engine::Gpu(Box::new(engine))).expect("the CPU does it");
+        assert_right(&result);
+        assert!(matches!(&stats.warnings[..], [w] if w.contains("computed on the CPU")), "{:?}", stats.warnings);
+        assert!(stats.bytes_downloaded > 0, "the device did nothing before it was lost");
+    }
+
+    #[test]
+    fn an_adapter_that_is_not_there_is_named() {
+        if engine().is_none() {
+            return;
+        }
+        let error = GpuEngine::new(Some("no such adapter"), 0).map(drop).expect_err("there is none").to_string();
+        assert!(error.contains("no such adapter") && error.contains("there is"), "{error}");
+    }
+}
