@@ -4,7 +4,7 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -240,12 +240,13 @@ impl Stack {
         let first = self.inputs.first().ok_or_else(|| Error::Parameter("no frames to stack".into()))?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
-                let path = other.path().map_or_else(|| PathBuf::from("array in memory"), Path::to_path_buf);
-                return Err(Error::NoExtension {
-                    path,
-                    wanted: format!("{} of {}", first.len(), first.label()),
-                    found: format!("{} extensions", other.len()),
-                });
+                return Err(Error::Parameter(format!(
+                    "{}: {} extensions found, {} expected (as many as the first frame has, {})",
+                    other.label(),
+                    other.len(),
+                    first.len(),
+                    first.label()
+                )));
             }
         }
         let affine = self.affine()?;

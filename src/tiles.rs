@@ -157,6 +157,9 @@ impl Counters {
 /// Tile buffers that go round: one being filled, one waiting, one being written.
 pub(crate) const BUFFERS: usize = 3;
 
+/// A budget that does not hold tiles of as many pixels is refused: the run would take for ever.
+pub(crate) const LEAST_PIXELS: usize = 256;
+
 /// Computes all pixels of the job into `sink`.
 pub(crate) fn run<T: Real + Default>(
     engine: &Engine,

@@ -12,7 +12,7 @@ use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
 use crate::real::Real;
-use crate::tiles::{BUFFERS, Job, Tile};
+use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
 use crate::{Error, Result};
 
 /// Threads of its own, so that several engines in one process do not disturb each other.
@@ -87,13 +87,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let per_pixel = job.frames.len() * (planes * size_of::<T>() + 4 * usize::from(job.mask));
         let piece = (PIECE_BYTES / per_pixel / BLOCK * BLOCK).clamp(BLOCK, PIECE_PIXELS);
         let desks = |piece: usize| (threads * piece * per_pixel) as u64;
-        // The smallest piece that works is one pixel, if need be.
-        let piece = if desks(piece) > memory / 2 { (memory / 2 / desks(1).max(1)) as usize } else { piece };
-        let left = memory.saturating_sub(desks(piece.max(1)));
+        let piece = piece.min((memory / 2 / desks(1)) as usize / BLOCK * BLOCK);
+        let left = memory.saturating_sub(desks(piece));
         let tile_bytes = (BUFFERS * Tile::<T>::BYTES + WRITER_BYTES) as u64;
         let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
-        if piece == 0 || tile == 0 {
-            return Err(Error::Budget { needed: 2 * (desks(1) + tile_bytes), budget: memory });
+        let least = LEAST_PIXELS.min(job.pixels);
+        if piece == 0 || tile < least {
+            let needed = (2 * desks(BLOCK)).max(desks(BLOCK) + 2 * tile_bytes * least as u64);
+            return Err(Error::Budget { needed, budget: memory });
         }
         let desks = Mutex::new(Vec::new());
         Ok(Run { engine, job, nonfinite: job.nonfinite(), piece, tile, next: 0..0, desks })

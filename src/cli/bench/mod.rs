@@ -2,8 +2,8 @@
 //!
 //! # What is measured
 //!
-//! Jobs ([`jobs`]) run through the public API, from opening the files to the result in memory or to the file that is
-//! written, synced and renamed. Limits ([`limits`]) are what no such job can beat: reading the very same files, and
+//! Jobs (`jobs.rs`) run through the public API, from opening the files to the result in memory or to the file that is
+//! written, synced and renamed. Limits (`limits.rs`) are what no such job can beat: reading the very same files, and
 //! writing and syncing a file as large as the job's. The input lies in the page cache: this is no benchmark of disks,
 //! except for the sync of what is written.
 //!
@@ -11,7 +11,7 @@
 //!
 //! One round runs every limit and every job once, one after another, so that a machine that slows down or speeds up
 //! does so for all of them. The first round warms up and is not counted: it fills the page cache, compiles the
-//! pipelines and compares the engines' results ([`agree`]). Every number is the median over the other rounds.
+//! pipelines and compares the engines' results (`agree.rs`). Every number is the median over the other rounds.
 //!
 //! The fraction of the limit is `(read + write) / job`: the seconds of the limits over the seconds of the job. `read`
 //! is scaled to the bytes that the job looked at, and `write` counts for jobs to a file only. Reading and writing may

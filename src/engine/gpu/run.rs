@@ -18,7 +18,7 @@ use crate::kernels::decode::{self, Decode};
 use crate::kernels::stack::{self, Stack};
 use crate::plane::Plane;
 use crate::real::Real;
-use crate::tiles::{BUFFERS, Job, Tile};
+use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
 use crate::{Error, Result};
 
 /// Tiles in flight.
@@ -512,8 +512,12 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
         job.pixels as u64,
     ];
     let pixels = by_limits.into_iter().min().unwrap_or(0) as usize;
+    let least = LEAST_PIXELS.min(job.pixels);
+    if (budget / per_pixel) < least as u64 {
+        return Err(Error::Budget { needed: least as u64 * (per_pixel * 4 / 3 + 4), budget: memory });
+    }
     if pixels == 0 {
-        return Err(Error::Budget { needed: per_pixel * 4 / 3 + 1, budget: memory });
+        return Err(Error::Device(format!("{} frames of one pixel are beyond the adapter's limits", job.frames.len())));
     }
     if job.frames.len() > GROUPS {
         return Err(Error::Device(format!("{} frames, an adapter takes {GROUPS}", job.frames.len())));
