@@ -60,7 +60,7 @@ fn frames_that_do_not_fit_together_are_named() {
     let said = stacked(["first.fits", "turned.fits"]);
     assert_says(&said, &["turned.fits", "HDU 1", "[5, 4] found", "[4, 5] expected", "first.fits"]);
     assert_says(&stacked(["first.fits", "two.fits"]), &["two.fits", "2 extensions", "1 expected", "first.fits"]);
-    assert_says(&stacked(["two.fits", "first.fits"]), &["first.fits", "1 extensions", "2 of", "two.fits"]);
+    assert_says(&stacked(["two.fits", "first.fits"]), &["first.fits", "1 extensions", "2 expected", "two.fits"]);
 }
 
 #[test]
