@@ -146,7 +146,9 @@ fn with_and_without_variance_and_mask(engine: &Engine) -> Result<(), String> {
 }
 
 fn every_type(engine: &Engine) -> Result<(), String> {
-    for (t, level) in [(Type::U8, 100.0), (Type::I16, -300.0), (Type::U16, 60_000.0), (Type::F32, 1e-20)] {
+    for (t, level) in
+        [(Type::U8, 100.0), (Type::I8, -20.0), (Type::I16, -300.0), (Type::U16, 60_000.0), (Type::F32, 1e-20)]
+    {
         for variance in [true, false] {
             check(engine, &Recipe { types: vec![t], level, variance, ..Recipe::new(&[17, 19], 6) })?;
         }
@@ -272,7 +274,8 @@ fn threads_do_not_matter(engine: &Engine) -> Result<(), String> {
 /// Big-endian bytes of a mapping, whole and by windows that are not one run of bytes, against the same in memory.
 fn from_files_and_windows(engine: &Engine) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let types = [Type::U8, Type::I16, Type::U16, Type::F32, Type::I32, Type::U32, Type::I64, Type::U64, Type::F64];
+    let types =
+        [Type::U8, Type::I8, Type::I16, Type::U16, Type::F32, Type::I32, Type::U32, Type::I64, Type::U64, Type::F64];
     for t in types {
         let recipe = Recipe { types: vec![t], level: 120.0, ..Recipe::new(&[5, 23, 17], 3) };
         let made = make(&recipe, 9);

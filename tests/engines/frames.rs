@@ -1,6 +1,7 @@
 //! Frames to stack: the ugly ones, made from a seed.
 
 use ndarray::{ArrayD, IxDyn};
+pub use ndastro::DType as Type;
 use ndastro::{NDAstroData, Pixels};
 
 use crate::oracle::Sample;
@@ -34,20 +35,6 @@ impl Rng {
     pub fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
-}
-
-/// Type of the data of a frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Type {
-    U8,
-    I16,
-    U16,
-    I32,
-    U32,
-    I64,
-    U64,
-    F32,
-    F64,
 }
 
 /// What a set of frames is like.
@@ -109,6 +96,7 @@ fn pixels(values: &[f64], t: Type, shape: &[usize]) -> (Pixels, Vec<f64>) {
     }
     match t {
         Type::U8 => typed!(u8),
+        Type::I8 => typed!(i8),
         Type::I16 => typed!(i16),
         Type::U16 => typed!(u16),
         Type::I32 => typed!(i32),
