@@ -171,7 +171,6 @@ impl<'a, T: Real + Default> Run<'a, T> {
         engine.faults.check()?;
         let cubes = plan::<T>(job);
         let pixels = capacity::<T>(engine, job, &cubes, memory)?;
-        let frames = job.frames.len();
 
         let decode_bindings = [Binding::Uniform, Binding::Read, Binding::Read, Binding::Write];
         let real_entry = if T::DTYPE == DType::F64 { "decode_f64" } else { "decode_f32" };
@@ -201,9 +200,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let (mut raw, mut samples, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         for (c, cube) in cubes.iter().enumerate() {
             let stride = cube.stride(pixels);
-            let raw_buffer = buffer("raw", (stride * frames) as u64, storage, false)?;
+            let raw_buffer = buffer("raw", (stride * cube.uploads.len()) as u64, storage, false)?;
             // New buffers are zero: frames without a mask stay good.
-            let sample_buffer = buffer("samples", (cube.sample * pixels * frames) as u64, storage, false)?;
+            let sample_buffer = buffer("samples", (cube.sample * pixels * cube.uploads.len()) as u64, storage, false)?;
             let mut first = 0;
             while first < cube.uploads.len() {
                 let upload = &cube.uploads[first];
