@@ -3,12 +3,12 @@
 //!
 //! It is written to a temporary file beside its target (`.NAME.tmpXXXXXX`), space reserved at once, synced, and only
 //! then renamed; the folder is synced too. Whatever fails before leaves an existing target untouched and removes the
-//! temporary file. Every HDU gets DATASUM and CHECKSUM. The mode is what the umask says. No time is written.
+//! temporary file; one that a killed run left is removed by the next run to the same target. Every HDU gets DATASUM and CHECKSUM. The mode is what the umask says. No time is written.
 
-use std::fs::{File, Permissions};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -155,15 +155,7 @@ impl FitsWriter {
             place(image_header(spec), (pixels * spec.dtype.size()) as u64);
         }
 
-        let folder = folder_of(&target);
-        // A name may have 255 bytes, and this one gets 11 characters more.
-        let name: String = target.file_name().unwrap_or_default().to_string_lossy().chars().take(60).collect();
-        let file = tempfile::Builder::new()
-            .prefix(&format!(".{name}.tmp"))
-            // The umask takes its part of this.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(Error::io(&target, "cannot create the output"))?;
+        let file = temporary(&target)?;
         let writer = FitsWriter { file, target, overwrite, slots };
         reserve(writer.file.as_file(), at).map_err(|e| writer.failed(e))?;
         Ok(writer)
@@ -244,6 +236,45 @@ impl FitsWriter {
             let _ = folder.sync_all();
         }
         Ok(())
+    }
+}
+
+/// A locked temporary file beside the target. Those that killed runs left there are removed: the lock of a file whose
+/// process is gone is free.
+fn temporary(target: &Path) -> Result<NamedTempFile> {
+    let folder = folder_of(target);
+    // A name may have 255 bytes, and this one gets 11 characters more.
+    let name: String = target.file_name().unwrap_or_default().to_string_lossy().chars().take(60).collect();
+    let prefix = format!(".{name}.tmp");
+    sweep(folder, &prefix);
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            // The umask takes its part of this.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(Error::io(target, "cannot create the output"))?;
+        // Another run may be sweeping it away, or have done so, between its making and its locking. Not every file
+        // system has locks; where they fail, nothing is swept either.
+        let swept = matches!(file.as_file().try_lock(), Err(TryLockError::WouldBlock))
+            || file.as_file().metadata().is_ok_and(|m| m.nlink() == 0);
+        if !swept {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes temporary files of this target that nobody holds any more.
+fn sweep(folder: &Path, prefix: &str) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(prefix)) {
+        // tempfile adds six characters: a longer name is somebody else's.
+        let ours = entry.file_name().to_string_lossy().chars().count() == prefix.chars().count() + 6;
+        let free = || File::open(entry.path()).is_ok_and(|f| f.try_lock().is_ok());
+        if ours && entry.file_type().is_ok_and(|t| t.is_file()) && free() {
+            // If it cannot be removed it is only untidy.
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

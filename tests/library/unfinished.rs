@@ -117,6 +117,24 @@ fn a_run_that_is_cancelled_leaves_nothing() {
     assert_eq!(names(out.path()), [""; 0]);
 }
 
+/// What a killed run leaves is swept by the next one to the same target; what a living one holds is not.
+#[test]
+fn the_leftovers_of_killed_runs_are_swept() {
+    let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let frames = write_frames(dir.path(), 2, &[4, 5]);
+    let path = |name: &str| out.path().join(name);
+    for left in [".out.fits.tmpAbCdEf", ".out.fits.tmpAlive1", ".other.fits.tmpAbCdEf", ".out.fits.tmpAbCdEf.bak"] {
+        fs::write(path(left), "left").unwrap();
+    }
+    let held = fs::File::open(path(".out.fits.tmpAlive1")).unwrap();
+    held.try_lock().unwrap();
+    Stack::files(&frames).unwrap().write(&Engine::cpu(1).unwrap(), path("out.fits"), false).unwrap();
+    assert_eq!(
+        names(out.path()),
+        [".other.fits.tmpAbCdEf", ".out.fits.tmpAbCdEf.bak", ".out.fits.tmpAlive1", "out.fits"]
+    );
+}
+
 #[test]
 fn a_target_that_appears_in_mid_run_is_kept() {
     let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
