@@ -111,6 +111,13 @@ impl Plane {
         }
     }
 
+    /// These pixels were read: lets go of their pages.
+    pub(crate) fn done_with(&self, flat: Range<usize>) {
+        if let Source::Section(s) = &self.source {
+            s.done_with(&self.window, flat);
+        }
+    }
+
     /// Calls `decode` with each run of stored bytes of `flat` and the place of its pixels in `out`.
     pub(crate) fn fill<T>(&self, flat: Range<usize>, out: &mut [T], mut decode: impl FnMut(&[u8], &mut [T])) {
         if let Some(bytes) = self.slice(flat.clone()) {

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
+use crate::nddata::NDAstroData;
 use crate::real::Real;
 use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
 use crate::{Error, Result};
@@ -128,6 +129,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     negative
                 })
                 .sum()
+        });
+        // A stack larger than memory would otherwise fill it with pages that the system must take back one by one.
+        this.engine.pool.install(|| {
+            this.job.frames.par_iter().flat_map_iter(NDAstroData::planes).for_each(|p| p.done_with(range.clone()));
         });
     }
 

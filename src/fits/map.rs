@@ -100,6 +100,19 @@ impl Mapping {
         }
     }
 
+    /// Tells the system that these bytes were read and are not wanted again soon: this process lets go of their pages,
+    /// which stay in the system's cache.
+    pub(crate) fn done_with(&self, start: u64, end: u64) {
+        const PAGE: u64 = 4096;
+        let (first, last) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
+        if let Some(map) = self.map.as_ref().filter(|_| first < last) {
+            let advice = memmap2::UncheckedAdvice::DontNeed;
+            // SAFETY: a shared, read-only mapping of a file: the pages are read from the file again when touched.
+            // Advice may be refused; nothing depends on it.
+            let _ = unsafe { map.unchecked_advise_range(advice, first as usize, (last - first) as usize) };
+        }
+    }
+
     /// Counts bytes of a header as read.
     pub(crate) fn count_header(&self, bytes: u64) {
         self.headers.fetch_add(bytes, Ordering::Relaxed);

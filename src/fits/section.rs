@@ -73,6 +73,16 @@ impl Section {
         Some(self.map.bytes(start, start + flat.len() as u64 * size))
     }
 
+    /// These pixels were read: lets go of their pages.
+    pub(crate) fn done_with(&self, window: &Window, flat: Range<usize>) {
+        // The pages of a window of many runs go with the mapping: its rows share them with pixels still to be read.
+        if let Some(first) = window.contiguous(&self.shape) {
+            let size = self.format.size() as u64;
+            let start = self.start + (first + flat.start) as u64 * size;
+            self.map.done_with(start, start + flat.len() as u64 * size);
+        }
+    }
+
     /// These pixels come next: counts them as read, and tells the system.
     pub(crate) fn begin(&self, window: &Window, flat: Range<usize>) {
         let size = self.format.size() as u64;

@@ -390,7 +390,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 }
             }
             self.engine.pool.install(|| {
-                pieces.par_iter_mut().for_each(|(view, upload, plane)| stage::<T>(view, upload, plane, range));
+                pieces.par_iter_mut().for_each(|(view, upload, plane)| {
+                    stage::<T>(view, upload, plane, range);
+                    plane.done_with(range.clone());
+                });
             });
         }
         staging.unmap();
