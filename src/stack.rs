@@ -33,6 +33,15 @@ pub enum Combine {
     Mean,
 }
 
+impl Combine {
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Combine::Mean => "mean",
+        }
+    }
+}
+
 /// Called with (pixels done, pixels in all), from one thread at a time.
 pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
@@ -218,6 +227,7 @@ impl Stack {
             row: plan.shape.last().copied().unwrap_or(1),
             variance: plan.variance,
             mask: plan.mask,
+            nonfinite: plan.nonfinite,
         };
         let progress = self.progress.as_deref().map(|p| |done: u64, all: u64| p(done, all));
         let control = Control {
@@ -280,9 +290,10 @@ impl Stack {
         }
         let version = env!("CARGO_PKG_VERSION");
         h.push_history(&format!(
-            "ndastro {version} stack: {} frames, {} extensions, combine mean, reject none",
+            "ndastro {version} stack: {} frames, {} extensions, combine {}, reject none",
             self.inputs.len(),
-            plans.len()
+            plans.len(),
+            self.combine.name()
         ));
         let lists = [("scale", &self.scale), ("zero", &self.zero)];
         for (name, values) in lists.iter().filter_map(|(n, v)| v.as_ref().map(|v| (n, v))) {
@@ -336,6 +347,8 @@ struct Plan {
     variance: bool,
     /// Some frame has a mask, and it is used.
     mask: bool,
+    /// A sample can be non-finite.
+    nonfinite: bool,
     /// Type of the mask that comes out; `None` where no pixel can be flagged.
     mask_out: Option<DType>,
     compute: DType,
@@ -379,6 +392,7 @@ impl Plan {
             shape,
             variance,
             mask,
+            nonfinite,
             mask_out,
             compute,
         })

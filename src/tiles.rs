@@ -12,11 +12,11 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
-use std::time::Instant;
 
 use crate::engine::{Engine, Runner};
 use crate::kernels::stack::{Affine, Levels};
 use crate::nddata::NDAstroData;
+use crate::plane::Plane;
 use crate::real::Real;
 use crate::{Error, Result};
 
@@ -34,27 +34,25 @@ pub(crate) struct Job<'a> {
     pub variance: bool,
     /// Use the frames' masks.
     pub mask: bool,
+    /// Whether a sample can be non-finite.
+    pub nonfinite: bool,
 }
 
 impl Job<'_> {
-    /// Whether a sample can be non-finite.
-    pub(crate) fn nonfinite(&self) -> bool {
-        self.frames.iter().any(|f| {
-            let variance = f.variance_plane().filter(|_| self.variance);
-            f.data_plane().format().can_be_nonfinite() || variance.is_some_and(|v| v.format().can_be_nonfinite())
-        })
+    /// Data, variance and mask of frame `f`, where the frame has them and the job uses them.
+    pub(crate) fn planes(&self, f: usize) -> [Option<&Plane>; 3] {
+        let frame = &self.frames[f];
+        [
+            Some(frame.data_plane()),
+            frame.variance_plane().filter(|_| self.variance),
+            frame.mask_plane().filter(|_| self.mask),
+        ]
     }
 
-    /// Whether a frame's stored bytes of these pixels are about to be read.
+    /// The stored bytes of these pixels are about to be read.
     fn begin(&self, range: &Range<usize>) {
-        for frame in self.frames {
-            frame.data_plane().begin(range.clone());
-            if let Some(v) = frame.variance_plane().filter(|_| self.variance) {
-                v.begin(range.clone());
-            }
-            if let Some(m) = frame.mask_plane().filter(|_| self.mask) {
-                m.begin(range.clone());
-            }
+        for plane in (0..self.frames.len()).flat_map(|f| self.planes(f)).flatten() {
+            plane.begin(range.clone());
         }
     }
 
@@ -133,7 +131,6 @@ pub(crate) struct Counters {
     pub bytes_downloaded: u64,
     pub peak_host_bytes: u64,
     pub peak_device_bytes: u64,
-    pub seconds: f64,
     pub warnings: Vec<String>,
 }
 
@@ -145,7 +142,6 @@ impl Counters {
         self.bytes_downloaded += other.bytes_downloaded;
         self.peak_host_bytes = self.peak_host_bytes.max(other.peak_host_bytes);
         self.peak_device_bytes = self.peak_device_bytes.max(other.peak_device_bytes);
-        self.seconds += other.seconds;
         for warning in other.warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
@@ -167,10 +163,8 @@ pub(crate) fn run<T: Real + Default>(
     control: &Control<'_>,
     sink: &mut dyn Sink<T>,
 ) -> Result<Counters> {
-    let started = Instant::now();
-    let mut counters = Counters::default();
     if job.pixels == 0 {
-        return Ok(counters);
+        return Ok(Counters::default());
     }
     job.check()?;
     std::thread::scope(|scope| {
@@ -196,106 +190,98 @@ pub(crate) fn run<T: Real + Default>(
             let negative = tile.negative;
             Ok(full_tx.send(tile).ok().map(|()| negative))
         };
-        let computed = drive(engine, job, control, &mut counters, deliver);
+        let mut drive = Drive { job, control, deliver: &deliver, counters: Counters::default(), done: 0 };
+        let computed = drive.run(engine);
+        let counters = drive.counters;
         drop(full_tx);
         // A sink that failed stopped the loop: its error is the cause.
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        written.and(computed)
-    })?;
-    counters.seconds = started.elapsed().as_secs_f64();
-    Ok(counters)
+        written.and(computed).map(|()| counters)
+    })
 }
 
 /// Fills a free tile and hands it on; `None` if the sink is gone.
 type Deliver<'a, T> = dyn Fn(&mut dyn FnMut(&mut Tile<T>) -> Result<()>) -> Result<Option<u64>> + 'a;
 
-fn drive<T: Real + Default>(
-    engine: &Engine,
-    job: &Job<'_>,
-    control: &Control<'_>,
-    counters: &mut Counters,
-    deliver: impl Fn(&mut dyn FnMut(&mut Tile<T>) -> Result<()>) -> Result<Option<u64>>,
-) -> Result<()> {
-    let mut done = 0;
-    if let Some(reason) = engine.unfit::<T>() {
-        counters.warnings.push(format!("{reason}; computed on the CPU"));
-    } else {
-        let mut failure = String::new();
-        // Smaller tiles help where device memory ran out; a lost device fails again at once.
-        for memory in [control.memory, control.memory / 8] {
-            match tiles(Runner::new(engine, job, memory), job, control, counters, &mut done, &deliver) {
-                Err(Error::Device(reason)) => failure = reason,
-                // Too small a piece of the budget is no reason to give up.
-                Err(Error::Budget { .. }) if memory < control.memory => {}
-                other => return other,
+/// A run on its way, from one runner to the next if one fails.
+struct Drive<'a, T> {
+    job: &'a Job<'a>,
+    control: &'a Control<'a>,
+    deliver: &'a Deliver<'a, T>,
+    counters: Counters,
+    /// Pixels delivered.
+    done: usize,
+}
+
+impl<T: Real + Default> Drive<'_, T> {
+    fn run(&mut self, engine: &Engine) -> Result<()> {
+        if let Some(reason) = engine.unfit::<T>() {
+            self.counters.warnings.push(format!("{reason}; computed on the CPU"));
+        } else {
+            let mut failure = String::new();
+            // Smaller tiles help where device memory ran out; a lost device fails again at once.
+            for memory in [self.control.memory, self.control.memory / 8] {
+                match self.tiles(engine, memory) {
+                    Err(Error::Device(reason)) => failure = reason,
+                    // Too small a piece of the budget is no reason to give up.
+                    Err(Error::Budget { .. }) if memory < self.control.memory => {}
+                    other => return other,
+                }
+            }
+            let rest = self.job.pixels - self.done;
+            let warning = format!("GPU failed ({failure}); the last {rest} pixels were computed on the CPU");
+            self.counters.warnings.push(warning);
+        }
+        self.tiles(&engine.cpu_twin()?, self.control.memory)
+    }
+
+    /// Pixels from `done` on, by this engine.
+    fn tiles(&mut self, engine: &Engine, memory: u64) -> Result<()> {
+        let mut runner = Runner::new(engine, self.job, memory)?;
+        let result = self.pump(&mut runner);
+        // What was moved was moved, also if the run failed.
+        let (up, down, device) = runner.traffic();
+        self.counters.bytes_uploaded += up;
+        self.counters.bytes_downloaded += down;
+        self.counters.peak_device_bytes = self.counters.peak_device_bytes.max(device);
+        result
+    }
+
+    /// Keeps the runner's tiles in flight and delivers them in order.
+    fn pump(&mut self, runner: &mut Runner<'_, T>) -> Result<()> {
+        let (job, control) = (self.job, self.control);
+        let size = whole_rows(runner.tile_pixels(), job.row, job.pixels - self.done);
+        let mut submitted = self.done;
+        let mut in_flight = 0;
+        while self.done < job.pixels {
+            control.check()?;
+            while submitted < job.pixels && in_flight < runner.depth() {
+                let range = submitted..job.pixels.min(submitted + size);
+                job.begin(&range);
+                submitted = range.end;
+                runner.submit(range)?;
+                in_flight += 1;
+            }
+            let mut end = self.done;
+            let delivered = (self.deliver)(&mut |tile| {
+                runner.collect(tile)?;
+                // Pixels that were read while the file changed must not be written.
+                job.check()?;
+                end = tile.range.end;
+                Ok(())
+            });
+            in_flight -= 1;
+            let Some(negative) = delivered? else { break };
+            self.done = end;
+            self.counters.tiles += 1;
+            self.counters.negative += negative;
+            self.counters.peak_host_bytes = self.counters.peak_host_bytes.max(crate::memory::anonymous());
+            if let Some(progress) = control.progress {
+                progress(self.done as u64, job.pixels as u64);
             }
         }
-        let rest = job.pixels - done;
-        counters.warnings.push(format!("GPU failed ({failure}); the last {rest} pixels were computed on the CPU"));
+        Ok(())
     }
-    let cpu = engine.cpu_twin()?;
-    tiles(Runner::new(&cpu, job, control.memory), job, control, counters, &mut done, &deliver)
-}
-
-/// Pixels from `done` on, tile by tile; `done` moves with what was delivered.
-fn tiles<T: Real + Default>(
-    runner: Result<Runner<'_, T>>,
-    job: &Job<'_>,
-    control: &Control<'_>,
-    counters: &mut Counters,
-    done: &mut usize,
-    deliver: &Deliver<'_, T>,
-) -> Result<()> {
-    let mut runner = runner?;
-    let result = pump(&mut runner, job, control, counters, done, deliver);
-    // What was moved was moved, also if the run failed.
-    let (up, down, device) = runner.traffic();
-    counters.bytes_uploaded += up;
-    counters.bytes_downloaded += down;
-    counters.peak_device_bytes = counters.peak_device_bytes.max(device);
-    result
-}
-
-/// Keeps the runner's tiles in flight and delivers them in order.
-fn pump<T: Real + Default>(
-    runner: &mut Runner<'_, T>,
-    job: &Job<'_>,
-    control: &Control<'_>,
-    counters: &mut Counters,
-    done: &mut usize,
-    deliver: &Deliver<'_, T>,
-) -> Result<()> {
-    let size = whole_rows(runner.tile_pixels(), job.row, job.pixels - *done);
-    let mut submitted = *done;
-    let mut in_flight = 0;
-    while *done < job.pixels {
-        control.check()?;
-        while submitted < job.pixels && in_flight < runner.depth() {
-            let range = submitted..job.pixels.min(submitted + size);
-            job.begin(&range);
-            submitted = range.end;
-            runner.submit(range)?;
-            in_flight += 1;
-        }
-        let mut range = 0..0;
-        let delivered = deliver(&mut |tile| {
-            runner.collect(tile)?;
-            // Pixels that were read while the file changed must not be written.
-            job.check()?;
-            range = tile.range.clone();
-            Ok(())
-        });
-        in_flight -= 1;
-        let Some(negative) = delivered? else { break };
-        *done = range.end;
-        counters.tiles += 1;
-        counters.negative += negative;
-        counters.peak_host_bytes = counters.peak_host_bytes.max(crate::memory::anonymous());
-        if let Some(progress) = control.progress {
-            progress(*done as u64, job.pixels as u64);
-        }
-    }
-    Ok(())
 }
 
 /// At most `limit` pixels: whole rows, or a piece of one.

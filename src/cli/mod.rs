@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::show;
-use crate::fits::check_target;
+use crate::fits::{check_target, folder_of};
 use crate::{DEFAULT_MEMORY, Engine, Error, Result, Stats};
 
 #[derive(Parser)]
@@ -133,11 +133,10 @@ impl StatsFile {
         let mut first = [0];
         let ours = std::fs::File::open(target).and_then(|mut f| f.read_exact(&mut first)).is_ok() && first == *b"{";
         check_target(target, overwrite || ours)?;
-        let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let file = tempfile::Builder::new()
             .prefix(".stats.tmp")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .tempfile_in(folder)
+            .tempfile_in(folder_of(target))
             .map_err(Error::io(target, "cannot write the stats"))?;
         Ok(StatsFile { file, target: target.to_path_buf() })
     }

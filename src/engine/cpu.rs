@@ -11,7 +11,6 @@ use rayon::prelude::*;
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
-use crate::nddata::NDAstroData;
 use crate::real::Real;
 use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
 use crate::{Error, Result};
@@ -73,7 +72,6 @@ struct Desk<T> {
 pub(crate) struct Run<'a, T> {
     engine: &'a CpuEngine,
     job: &'a Job<'a>,
-    nonfinite: bool,
     piece: usize,
     tile: usize,
     next: Range<usize>,
@@ -98,7 +96,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             return Err(Error::Budget { needed, budget: memory });
         }
         let desks = Mutex::new(Vec::new());
-        Ok(Run { engine, job, nonfinite: job.nonfinite(), piece, tile, next: 0..0, desks })
+        Ok(Run { engine, job, piece, tile, next: 0..0, desks })
     }
 
     pub(crate) fn tile_pixels(&self) -> usize {
@@ -132,7 +130,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         });
         // A stack larger than memory would otherwise fill it with pages that the system must take back one by one.
         this.engine.pool.install(|| {
-            this.job.frames.par_iter().flat_map_iter(NDAstroData::planes).for_each(|p| p.done_with(range.clone()));
+            let planes =
+                (0..this.job.frames.len()).into_par_iter().flat_map_iter(|f| this.job.planes(f)).flatten_iter();
+            planes.for_each(|p| p.done_with(range.clone()));
         });
     }
 
@@ -142,32 +142,28 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
         let cube = &mut desk.cube;
-        for (f, frame) in job.frames.iter().enumerate() {
+        for f in 0..job.frames.len() {
             let at = f * cube.stride..f * cube.stride + range.len();
-            let decode_real = |plane: &crate::plane::Plane, out: &mut [T]| {
-                let format = plane.format();
-                plane.fill(range.clone(), out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));
-            };
-            decode_real(frame.data_plane(), &mut cube.data[at.clone()]);
-            if let Some(v) = frame.variance_plane().filter(|_| job.variance) {
-                decode_real(v, &mut cube.variance[at.clone()]);
-            }
-            if job.mask {
-                match frame.mask_plane() {
-                    Some(m) => {
-                        let format = m.format();
-                        let out = &mut cube.mask[at];
-                        m.fill(range.clone(), out, |bytes, out| decode::mask(&format, bytes, out));
-                    }
-                    None => cube.mask[at].fill(0),
+            let [data, variance, mask] = job.planes(f);
+            for (plane, samples) in [(data, &mut cube.data), (variance, &mut cube.variance)] {
+                if let Some(plane) = plane {
+                    let format = plane.format();
+                    let out = &mut samples[at.clone()];
+                    plane.fill(range.clone(), out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));
                 }
+            }
+            if let Some(m) = mask {
+                let format = m.format();
+                m.fill(range.clone(), &mut cube.mask[at], |bytes, out| decode::mask(&format, bytes, out));
+            } else if job.mask {
+                cube.mask[at].fill(0);
             }
         }
         Stack::<T>::cpu(Task {
             cube: &desk.cube,
             affine: job.affine,
             levels: &job.levels,
-            nonfinite: self.nonfinite,
+            nonfinite: job.nonfinite,
             scratch: &mut desk.scratch,
             out,
         });

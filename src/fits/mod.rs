@@ -17,6 +17,6 @@ pub use header::{Header, Value};
 pub(crate) use layout::{contradiction, groups};
 pub use scan::{Hdu, HduKind};
 pub use section::Section;
-#[cfg(feature = "cli")]
-pub(crate) use writer::check_target;
 pub use writer::{FitsWriter, ImageSpec};
+#[cfg(feature = "cli")]
+pub(crate) use writer::{check_target, folder_of};

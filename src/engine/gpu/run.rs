@@ -381,7 +381,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             for (c, cube) in self.cubes.iter().enumerate() {
                 let stride = cube.stride(self.pixels) as u64;
                 for (f, upload) in cube.uploads.iter().enumerate() {
-                    if let (Some(upload), Some(plane)) = (upload, plane(self.job, c, f)) {
+                    if let (Some(upload), Some(plane)) = (upload, self.job.planes(f)[c]) {
                         self.uploaded += (range.len() * upload.stored.size()) as u64;
                         let view = staging.get_mapped_range_mut(at..at + stride).map_err(lost)?;
                         pieces.push((view, upload, plane));
@@ -466,21 +466,11 @@ const DATA: usize = 0;
 const VARIANCE: usize = 1;
 const MASK: usize = 2;
 
-/// Plane of cube `c` of frame `f`.
-fn plane<'a>(job: &'a Job<'_>, c: usize, f: usize) -> Option<&'a Plane> {
-    let frame = &job.frames[f];
-    match c {
-        DATA => Some(frame.data_plane()),
-        VARIANCE => frame.variance_plane().filter(|_| job.variance),
-        _ => frame.mask_plane().filter(|_| job.mask),
-    }
-}
-
 /// Data, variance and mask cubes; one that the job does not use has no frames.
 fn plan<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
     let cube = |c: usize, used: bool, sample: usize, upload: fn(&PixelFormat) -> Upload| {
         let frames = if used { job.frames.len() } else { 0 };
-        CubePlan::new((0..frames).map(|f| plane(job, c, f).map(|p| upload(&p.format()))).collect(), sample)
+        CubePlan::new((0..frames).map(|f| job.planes(f)[c].map(|p| upload(&p.format()))).collect(), sample)
     };
     vec![
         cube(DATA, true, size_of::<T>(), Upload::values::<T>),
@@ -544,7 +534,7 @@ fn stack_constants(job: &Job<'_>) -> Vec<(&'static str, f64)> {
         flag("VARIANCE", job.variance),
         flag("MASK", job.mask),
         flag("SCALED", job.affine.iter().any(|a| *a != stack::Affine::IDENTITY)),
-        flag("NONFINITE", job.nonfinite()),
+        flag("NONFINITE", job.nonfinite),
     ]
 }
 
