@@ -104,6 +104,18 @@ impl PixelFormat {
         PixelFormat { stored, big_endian: cfg!(target_endian = "big"), bscale: 1.0, bzero: 0.0, blank: None }
     }
 
+    /// How pixels of this type are stored in FITS.
+    pub fn disk(dtype: DType) -> Self {
+        let stored = match dtype {
+            DType::I8 => DType::U8,
+            DType::U16 => DType::I16,
+            DType::U32 => DType::I32,
+            DType::U64 => DType::I64,
+            other => other,
+        };
+        PixelFormat { stored, big_endian: true, bscale: 1.0, bzero: dtype.fits().1.unwrap_or(0.0), blank: None }
+    }
+
     /// An image on disk. `None` for a BITPIX that FITS does not know.
     pub fn fits(bitpix: i64, bscale: f64, bzero: f64, blank: Option<i64>) -> Option<Self> {
         let stored = match bitpix {

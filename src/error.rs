@@ -56,6 +56,16 @@ pub enum Error {
         /// Length of the file.
         found: u64,
     },
+    /// Compressed pixels that cannot be unpacked.
+    #[error("{}: HDU {hdu}: damaged data: {what}", show(path))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Index from 0 with the primary.
+        hdu: usize,
+        /// Which tile, and what is wrong with it.
+        what: String,
+    },
     /// Valid, but this version cannot do it.
     #[error("{}: HDU {hdu}: {what}", show(path))]
     Unsupported {

@@ -48,7 +48,7 @@ mod stats;
 mod tiles;
 mod window;
 
-pub use astrodata::AstroData;
+pub use astrodata::{AstroData, OpenOptions, WriteOptions};
 pub use dtype::{DType, PixelFormat};
 #[cfg(feature = "gpu")]
 pub use engine::{AdapterReport, GpuEngine, adapters};

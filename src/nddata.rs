@@ -1,17 +1,17 @@
-//! The container: pixels with their variance, mask, unit and header.
+//! The container: pixels with their uncertainty, mask, unit, header and further planes.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::fits::{FitsFile, Header};
+use crate::fits::{FitsFile, Group, Header, UncertaintyKind};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
-use crate::plane::Plane;
+use crate::plane::{Plane, Transform};
 use crate::window::Window;
 use crate::{Error, Result};
 
-/// Data, variance and mask of one shape, with unit and header. Planes from a file stay there until they are asked
+/// Data, uncertainty and mask of one shape, with unit and header. Planes from a file stay there until they are asked
 /// for; clones and windows share them.
 ///
 /// The variance is sigma squared, in data unit squared. The mask is bits, 0 is good; `no_data` is 16.
@@ -19,11 +19,38 @@ use crate::{Error, Result};
 pub struct NDAstroData {
     name: String,
     ver: Option<i64>,
+    /// HDU that the data come from.
+    hdu: Option<usize>,
     data: Plane,
-    variance: Option<Plane>,
+    uncertainty: Option<Uncertainty>,
     mask: Option<Plane>,
+    other: Vec<(String, Plane)>,
     unit: Option<String>,
     meta: Arc<Header>,
+}
+
+/// An uncertainty as it is stored, and as a variance.
+#[derive(Clone)]
+struct Uncertainty {
+    kind: UncertaintyKind,
+    stored: Plane,
+    /// `None` where that is the same, and where nobody knows what the numbers are.
+    converted: Option<Plane>,
+}
+
+impl Uncertainty {
+    fn new(stored: Plane, kind: UncertaintyKind) -> Self {
+        let transform = match kind {
+            UncertaintyKind::StdDev => Some(Transform::Square),
+            UncertaintyKind::InverseVariance => Some(Transform::Reciprocal),
+            UncertaintyKind::Variance | UncertaintyKind::Unknown => None,
+        };
+        Uncertainty { kind, converted: transform.map(|t| stored.transformed(t)), stored }
+    }
+
+    fn variance(&self) -> Option<&Plane> {
+        if self.kind == UncertaintyKind::Variance { Some(&self.stored) } else { self.converted.as_ref() }
+    }
 }
 
 impl NDAstroData {
@@ -33,32 +60,40 @@ impl NDAstroData {
         NDAstroData {
             name: "SCI".into(),
             ver: None,
+            hdu: None,
             data: Plane::memory(data.into()),
-            variance: None,
+            uncertainty: None,
             mask: None,
+            other: Vec::new(),
             unit: None,
             meta: Arc::new(Header::new()),
         }
     }
 
-    /// The extension of a file whose science image is HDU `sci`. Reads nothing.
-    pub(crate) fn from_file(file: &FitsFile, sci: usize, var: Option<usize>, dq: Option<usize>) -> Result<Self> {
-        let hdu = &file.hdus()[sci];
+    /// The extension of a file that these HDUs make. Reads nothing.
+    pub(crate) fn from_file(file: &FitsFile, group: &Group) -> Result<Self> {
+        let hdu = &file.hdus()[group.sci];
+        let plane = |i: usize| Ok(Plane::lazy(file.section(i)?, file.image_header(i)));
         let mut nd = NDAstroData {
             name: hdu.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| "SCI".into()),
             ver: hdu.ver,
-            data: Plane::lazy(file.section(sci)?),
-            variance: None,
+            hdu: Some(group.sci),
+            data: plane(group.sci)?,
+            uncertainty: None,
             mask: None,
+            other: Vec::new(),
             unit: hdu.header.get_str("BUNIT").map(|u| u.trim().to_string()).filter(|u| !u.is_empty()),
-            meta: hdu.header.clone(),
+            meta: file.image_header(group.sci),
         };
-        if let Some(var) = var {
-            nd.variance = Some(nd.companion(Plane::lazy(file.section(var)?))?);
+        if let Some((i, kind)) = group.uncertainty {
+            nd.uncertainty = Some(Uncertainty::new(nd.companion(plane(i)?)?, kind));
         }
-        if let Some(dq) = dq {
-            nd.mask = Some(nd.companion(Plane::lazy(file.section(dq)?))?);
+        if let Some(i) = group.mask {
+            nd.mask = Some(nd.companion(plane(i)?)?);
             nd.check_mask()?;
+        }
+        for &i in &group.other {
+            nd.other.push((file.hdus()[i].name.clone().unwrap_or_default(), plane(i)?));
         }
         Ok(nd)
     }
@@ -67,8 +102,17 @@ impl NDAstroData {
     ///
     /// # Errors
     /// Its shape is not that of the data.
-    pub fn with_variance(mut self, variance: impl Into<Pixels>) -> Result<Self> {
-        self.variance = Some(self.companion(Plane::memory(variance.into()))?);
+    pub fn with_variance(self, variance: impl Into<Pixels>) -> Result<Self> {
+        self.with_uncertainty(variance, UncertaintyKind::Variance)
+    }
+
+    /// With an uncertainty of any kind: standard deviations are in data units, inverse variances in 1 over their square.
+    ///
+    /// # Errors
+    /// Its shape is not that of the data.
+    pub fn with_uncertainty(mut self, uncertainty: impl Into<Pixels>, kind: UncertaintyKind) -> Result<Self> {
+        let stored = self.companion(Plane::memory(uncertainty.into()))?;
+        self.uncertainty = Some(Uncertainty::new(stored, kind));
         Ok(self)
     }
 
@@ -80,6 +124,14 @@ impl NDAstroData {
         self.mask = Some(self.companion(Plane::memory(mask.into()))?);
         self.check_mask()?;
         Ok(self)
+    }
+
+    /// With a further plane of any shape, e.g. OBJMASK; one of this name is replaced.
+    pub fn with_other(mut self, name: impl Into<String>, pixels: impl Into<Pixels>) -> Self {
+        let name = name.into();
+        self.other.retain(|(n, _)| !n.eq_ignore_ascii_case(&name));
+        self.other.push((name, Plane::memory(pixels.into())));
+        self
     }
 
     /// With a unit, kept as it is written.
@@ -132,9 +184,14 @@ impl NDAstroData {
         self.data.dtype()
     }
 
-    /// Loads nothing.
+    /// Whether there is an uncertainty that has a variance. Loads nothing.
     pub fn has_variance(&self) -> bool {
-        self.variance.is_some()
+        self.variance_plane().is_some()
+    }
+
+    /// What the uncertainty is, if there is one. Loads nothing.
+    pub fn uncertainty_kind(&self) -> Option<UncertaintyKind> {
+        self.uncertainty.as_ref().map(|u| u.kind)
     }
 
     /// Loads nothing.
@@ -150,12 +207,21 @@ impl NDAstroData {
         self.data.get()
     }
 
-    /// The variance as it is stored; loads it, and only it, once.
+    /// The variance, whatever the kind of the uncertainty; `None` for none and for an unknown one. Loads it, and only
+    /// it, once. One that is stored as such keeps its type.
     ///
     /// # Errors
     /// As [`data`](Self::data).
     pub fn variance(&self) -> Result<Option<&Pixels>> {
-        self.variance.as_ref().map(Plane::get).transpose()
+        self.variance_plane().map(Plane::get).transpose()
+    }
+
+    /// The uncertainty as it is stored; loads it, and only it, once.
+    ///
+    /// # Errors
+    /// As [`data`](Self::data).
+    pub fn uncertainty(&self) -> Result<Option<&Pixels>> {
+        self.uncertainty.as_ref().map(|u| u.stored.get()).transpose()
     }
 
     /// The mask; loads it, and only it, once.
@@ -166,6 +232,20 @@ impl NDAstroData {
         self.mask.as_ref().map(Plane::get).transpose()
     }
 
+    /// Names of the further planes, in file order.
+    pub fn other_names(&self) -> impl Iterator<Item = &str> {
+        self.other.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The further plane of this name (upper and lower case are one); loads it, and only it, once.
+    ///
+    /// # Errors
+    /// As [`data`](Self::data).
+    pub fn other(&self, name: &str) -> Result<Option<&Pixels>> {
+        let found = self.other.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, plane)| plane.get()).transpose()
+    }
+
     /// Unit of the data as it was written (BUNIT).
     pub fn unit(&self) -> Option<&str> {
         self.unit.as_deref()
@@ -174,6 +254,11 @@ impl NDAstroData {
     /// The header of the science image.
     pub fn meta(&self) -> &Header {
         &self.meta
+    }
+
+    /// The same, to be changed. Cards that are not touched stay as they are, byte for byte.
+    pub fn meta_mut(&mut self) -> &mut Header {
+        Arc::make_mut(&mut self.meta)
     }
 
     /// EXTNAME, "SCI" where there is none.
@@ -187,16 +272,25 @@ impl NDAstroData {
     }
 
     /// The part in `window`: a container like any other. Reads nothing; what it reads later are its own bytes only,
-    /// and this container stays as lazy as it is. Its header is that of the whole.
+    /// and this container stays as lazy as it is. Further planes of the same shape are cut too, others stay whole. Its
+    /// header is that of the whole.
     ///
     /// # Errors
     /// The window does not lie in the image.
     pub fn window(&self, window: &Window) -> Result<Self> {
-        let part = |p: &Option<Plane>| p.as_ref().map(|p| p.window(window)).transpose();
+        let part = |p: &Plane| p.window(window);
+        let shape = self.shape();
+        let uncertainty = match &self.uncertainty {
+            Some(u) => Some(Uncertainty::new(part(&u.stored)?, u.kind)),
+            None => None,
+        };
+        let other =
+            |(name, p): &(String, Plane)| Ok((name.clone(), if p.shape() == shape { part(p)? } else { p.clone() }));
         Ok(NDAstroData {
-            data: self.data.window(window)?,
-            variance: part(&self.variance)?,
-            mask: part(&self.mask)?,
+            data: part(&self.data)?,
+            uncertainty,
+            mask: self.mask.as_ref().map(part).transpose()?,
+            other: self.other.iter().map(other).collect::<Result<_>>()?,
             ..self.clone()
         })
     }
@@ -204,9 +298,13 @@ impl NDAstroData {
     /// Gives the memory of planes back that can be read again.
     pub fn unload(&mut self) {
         self.data.unload();
-        for plane in [&mut self.variance, &mut self.mask].into_iter().flatten() {
-            plane.unload();
+        if let Some(u) = &mut self.uncertainty {
+            u.stored.unload();
+            if let Some(v) = &mut u.converted {
+                v.unload();
+            }
         }
+        self.mask.iter_mut().chain(self.other.iter_mut().map(|(_, p)| p)).for_each(Plane::unload);
     }
 
     pub(crate) fn data_plane(&self) -> &Plane {
@@ -214,16 +312,48 @@ impl NDAstroData {
     }
 
     pub(crate) fn variance_plane(&self) -> Option<&Plane> {
-        self.variance.as_ref()
+        self.uncertainty.as_ref()?.variance()
     }
 
     pub(crate) fn mask_plane(&self) -> Option<&Plane> {
         self.mask.as_ref()
     }
 
-    /// All planes that there are.
+    /// The uncertainty as it is stored.
+    pub(crate) fn uncertainty_plane(&self) -> Option<(&Plane, UncertaintyKind)> {
+        self.uncertainty.as_ref().map(|u| (&u.stored, u.kind))
+    }
+
+    pub(crate) fn other_planes(&self) -> impl Iterator<Item = (&str, &Plane)> {
+        self.other.iter().map(|(name, plane)| (name.as_str(), plane))
+    }
+
+    /// Data, variance and mask, where they are.
     pub(crate) fn planes(&self) -> impl Iterator<Item = &Plane> {
-        [Some(&self.data), self.variance.as_ref(), self.mask.as_ref()].into_iter().flatten()
+        [Some(&self.data), self.variance_plane(), self.mask.as_ref()].into_iter().flatten()
+    }
+
+    /// All planes as they are stored.
+    pub(crate) fn stored_planes(&self) -> impl Iterator<Item = &Plane> {
+        let three = [Some(&self.data), self.uncertainty.as_ref().map(|u| &u.stored), self.mask.as_ref()];
+        three.into_iter().flatten().chain(self.other.iter().map(|(_, p)| p))
+    }
+
+    /// The same with compressed tiles decoded to temporary files.
+    pub(crate) fn spooled(&self, variance: bool, mask: bool) -> Result<Self> {
+        let mut nd = NDAstroData { data: self.data.spooled()?, ..self.clone() };
+        if let Some(u) = nd.uncertainty.as_mut().filter(|_| variance) {
+            *u = Uncertainty::new(u.stored.spooled()?, u.kind);
+        }
+        if let Some(m) = nd.mask.as_mut().filter(|_| mask) {
+            *m = m.spooled()?;
+        }
+        Ok(nd)
+    }
+
+    /// HDU that the data come from.
+    pub(crate) fn hdu(&self) -> Option<usize> {
+        self.hdu
     }
 
     /// For messages.
@@ -241,11 +371,14 @@ impl fmt::Debug for NDAstroData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut s = f.debug_struct("NDAstroData");
         s.field("data", &self.data);
-        if let Some(v) = &self.variance {
-            s.field("variance", v);
+        if let Some(u) = &self.uncertainty {
+            s.field(u.kind.name(), &u.stored);
         }
         if let Some(m) = &self.mask {
             s.field("mask", m);
+        }
+        for (name, plane) in &self.other {
+            s.field(name, plane);
         }
         if let Some(u) = &self.unit {
             s.field("unit", u);

@@ -6,10 +6,13 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use rayon::prelude::*;
+
 use crate::dtype::{DType, PixelFormat};
-use crate::fits::Section;
+use crate::fits::{Header, Section};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
+use crate::real::Real;
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -19,25 +22,73 @@ enum Source {
     Memory(Arc<Pixels>),
 }
 
+/// What makes a variance of the values of an uncertainty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Transform {
+    /// They are what is wanted.
+    #[default]
+    None,
+    /// They are standard deviations.
+    Square,
+    /// They are inverse variances.
+    Reciprocal,
+}
+
+impl Transform {
+    /// In the compute type.
+    pub(crate) fn apply<T: Real>(self, values: &mut [T]) {
+        match self {
+            Transform::None => {}
+            Transform::Square => values.iter_mut().for_each(|v| *v = *v * *v),
+            Transform::Reciprocal => values.iter_mut().for_each(|v| *v = T::from_f32(1.0) / *v),
+        }
+    }
+}
+
 /// One array of pixels. Clones share what they have.
 #[derive(Clone)]
 pub(crate) struct Plane {
     source: Source,
     window: Window,
+    transform: Transform,
+    /// Of the HDU that it comes from.
+    header: Option<Arc<Header>>,
     loaded: OnceLock<Arc<Pixels>>,
 }
 
+/// Bytes of stored numbers that are decoded at once where a whole plane goes by.
+const BAND_BYTES: usize = 4 << 20;
+
 impl Plane {
-    pub(crate) fn lazy(section: Section) -> Self {
+    pub(crate) fn lazy(section: Section, header: Arc<Header>) -> Self {
         let window = Window::full(section.shape());
-        Plane { source: Source::Section(section), window, loaded: OnceLock::new() }
+        let source = Source::Section(section);
+        Plane { source, window, transform: Transform::None, header: Some(header), loaded: OnceLock::new() }
     }
 
     pub(crate) fn memory(pixels: Pixels) -> Self {
         let window = Window::full(pixels.shape());
         let pixels = Arc::new(pixels);
         let loaded = OnceLock::from(pixels.clone());
-        Plane { source: Source::Memory(pixels), window, loaded }
+        Plane { source: Source::Memory(pixels), window, transform: Transform::None, header: None, loaded }
+    }
+
+    /// The same pixels, read as a variance.
+    pub(crate) fn transformed(&self, transform: Transform) -> Self {
+        if transform == self.transform {
+            return self.clone();
+        }
+        Plane { transform, loaded: OnceLock::new(), ..self.clone() }
+    }
+
+    /// What its decoded values go through.
+    pub(crate) fn transform(&self) -> Transform {
+        self.transform
+    }
+
+    /// The header of its HDU, if it comes from one.
+    pub(crate) fn header(&self) -> Option<&Arc<Header>> {
+        self.header.as_ref()
     }
 
     /// numpy order.
@@ -52,7 +103,11 @@ impl Plane {
 
     /// Type of the values.
     pub(crate) fn dtype(&self) -> DType {
-        self.format().dtype()
+        match self.transform {
+            Transform::None => self.format().dtype(),
+            _ if self.format().dtype().fits_f32() => DType::F32,
+            _ => DType::F64,
+        }
     }
 
     /// How the bytes of [`runs`](Self::runs) become values.
@@ -66,15 +121,92 @@ impl Plane {
     /// The part of this plane in `window`; reads nothing.
     pub(crate) fn window(&self, window: &Window) -> Result<Plane> {
         Ok(Plane {
-            source: self.source.clone(),
             window: self.window.within(window).map_err(|e| self.locate(e))?,
             loaded: OnceLock::new(),
+            ..self.clone()
         })
+    }
+
+    /// Whether a value can be NaN or infinite.
+    pub(crate) fn can_be_nonfinite(&self) -> bool {
+        self.transform != Transform::None || self.format().can_be_nonfinite()
+    }
+
+    /// Whether its stored numbers lie somewhere as they are, so that [`fill`](Self::fill) finds them; otherwise they
+    /// must be [`read`](Self::read) first.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.section().is_none_or(Section::is_plain)
+    }
+
+    /// Pixels that should be asked for at once, since they are decoded together; 1 if that does not matter.
+    pub(crate) fn band(&self) -> usize {
+        let Some(section) = self.section() else { return 1 };
+        let row = |shape: &[usize]| shape.last().copied().unwrap_or(1).max(1);
+        // As many rows of the window as of the image.
+        (section.band() / row(section.shape()) * row(&self.shape())).clamp(1, self.len().max(1))
+    }
+
+    /// The stored bytes of pixels `flat` in C order, decoded if need be.
+    ///
+    /// # Errors
+    /// A compressed tile is damaged.
+    pub(crate) fn read(&self, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
+        if let Source::Section(s) = &self.source {
+            return s.read(&self.window, flat, out);
+        }
+        let mut at = 0;
+        for run in self.runs(flat) {
+            out[at..at + run.len()].copy_from_slice(run);
+            at += run.len();
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the stored bytes of one band after the other, checking that the file is what it was.
+    ///
+    /// # Errors
+    /// The file changed, or is damaged; or `each` says so.
+    pub(crate) fn bands(&self, mut each: impl FnMut(Range<usize>, &[u8]) -> Result<()>) -> Result<()> {
+        let size = self.format().size();
+        let step = (BAND_BYTES / size).max(1).next_multiple_of(self.band());
+        let mut bytes = Vec::new();
+        let mut start = 0;
+        while start < self.len() {
+            let flat = start..self.len().min(start + step);
+            self.begin(flat.clone());
+            match self.slice(flat.clone()) {
+                Some(run) => each(flat.clone(), run)?,
+                None => {
+                    bytes.resize(flat.len() * size, 0);
+                    self.read(flat.clone(), &mut bytes)?;
+                    each(flat.clone(), &bytes)?;
+                }
+            }
+            self.done_with(flat.clone());
+            if let Some(s) = self.section() {
+                s.mapping().check()?;
+            }
+            start = flat.end;
+        }
+        Ok(())
+    }
+
+    /// The same plane with compressed tiles decoded to a temporary file.
+    pub(crate) fn spooled(&self) -> Result<Self> {
+        match &self.source {
+            Source::Section(s) => Ok(Plane { source: Source::Section(s.spooled()?), ..self.clone() }),
+            Source::Memory(_) => Ok(self.clone()),
+        }
     }
 
     /// The section, if the pixels are still in a file.
     pub(crate) fn section(&self) -> Option<&Section> {
         if let Source::Section(s) = &self.source { Some(s) } else { None }
+    }
+
+    /// The HDU that the pixels are in, if they are still in a file.
+    pub(crate) fn hdu(&self) -> Option<usize> {
+        self.section().map(Section::hdu)
     }
 
     /// Whether no pixel was loaded into memory.
@@ -135,29 +267,51 @@ impl Plane {
     /// The pixels in their exact type, loaded once.
     pub(crate) fn get(&self) -> Result<&Pixels> {
         if self.loaded.get().is_none() {
-            let pixels = Arc::new(self.read()?);
+            let pixels = Arc::new(self.load()?);
             // Another thread may have been faster; then its copy stays.
             let _ = self.loaded.set(pixels);
         }
         self.loaded.get().map(AsRef::as_ref).ok_or_else(|| Error::Parameter("plane could not be loaded".into()))
     }
 
-    fn read(&self) -> Result<Pixels> {
+    fn load(&self) -> Result<Pixels> {
         if let Some(s) = self.section() {
             s.mapping().check()?;
         }
         self.begin(0..self.len());
-        let pixels = decode::exact(&self.format(), self.runs(0..self.len()), &self.shape())?;
+        let pixels = self.load_now()?;
         if let Some(s) = self.section() {
             s.mapping().check()?;
         }
         Ok(pixels)
     }
 
-    /// The values as f64, not kept: scaled ones are not rounded to f32 on the way.
-    #[cfg(feature = "cli")]
-    pub(crate) fn values_f64(&self) -> Result<Pixels> {
-        decode::all_real::<f64>(&self.format(), self.runs(0..self.len()), &self.shape())
+    fn load_now(&self) -> Result<Pixels> {
+        let (format, shape) = (self.format(), self.shape());
+        let decoded;
+        let runs: Box<dyn Iterator<Item = &[u8]>> = if self.is_plain() {
+            self.runs(0..self.len())
+        } else {
+            decoded = self.decoded()?;
+            Box::new(std::iter::once(decoded.as_slice()))
+        };
+        match (self.transform, self.dtype()) {
+            (Transform::None, _) => decode::exact(&format, runs, &shape),
+            (_, DType::F32) => decode::all_real::<f32>(&format, runs, &shape, self.transform),
+            _ => decode::all_real::<f64>(&format, runs, &shape, self.transform),
+        }
+    }
+
+    /// All stored bytes, tiles decoded by all threads.
+    fn decoded(&self) -> Result<Vec<u8>> {
+        let size = self.format().size();
+        let mut bytes = decode::reserve_with(&[self.len() * size], 0u8)?;
+        let step = self.band().max(1);
+        bytes
+            .par_chunks_mut(step * size)
+            .enumerate()
+            .try_for_each(|(i, out)| self.read(i * step..i * step + out.len() / size, out))?;
+        Ok(bytes)
     }
 
     /// Gives the memory of a lazy plane back.

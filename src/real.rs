@@ -1,12 +1,16 @@
 //! The two compute types, f32 and f64.
 
+use std::ops::{Div, Mul};
+
 use bytemuck::Pod;
 
 use crate::dtype::DType;
 use crate::pixels::Pixels;
 
 /// f32 where every input value is exact in it, else f64.
-pub(crate) trait Real: Pod + Send + Sync + PartialOrd + 'static {
+pub(crate) trait Real:
+    Pod + Send + Sync + PartialOrd + Mul<Output = Self> + Div<Output = Self> + 'static
+{
     const DTYPE: DType;
     fn from_f64(v: f64) -> Self;
     fn from_f32(v: f32) -> Self;

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use crate::astrodata::planes_of;
 use crate::dtype::DType;
 use crate::engine::Engine;
-use crate::fits::{FitsWriter, Header, ImageSpec};
+use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Levels};
 use crate::nddata::NDAstroData;
 use crate::pixels::{Pixels, shaped};
+use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Control, Counters, Job, Sink, Tile};
@@ -55,6 +58,7 @@ pub struct Stack {
     use_variance: bool,
     use_mask: bool,
     memory: u64,
+    compression: Option<Compression>,
     cancel: Option<Arc<AtomicBool>>,
     progress: Option<Progress>,
 }
@@ -84,6 +88,7 @@ impl Stack {
             use_variance: true,
             use_mask: true,
             memory: DEFAULT_MEMORY,
+            compression: None,
             cancel: None,
             progress: None,
         }
@@ -122,6 +127,12 @@ impl Stack {
     /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`] unless set.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = bytes;
+        self
+    }
+
+    /// Tile compression of the file that is written.
+    pub fn compression(mut self, compression: Option<Compression>) -> Self {
+        self.compression = compression;
         self
     }
 
@@ -352,11 +363,13 @@ struct Plan {
     /// Type of the mask that comes out; `None` where no pixel can be flagged.
     mask_out: Option<DType>,
     compute: DType,
+    compression: Option<Compression>,
 }
 
 impl Plan {
     fn new(stack: &Stack, extension: usize, affine: &[Affine]) -> Result<Self> {
         let frames: Vec<NDAstroData> = stack.inputs.iter().map(|i| i[extension].clone()).collect();
+        let frames = spooled(frames, stack)?;
         let shape = frames[0].shape();
         for frame in &frames[1..] {
             if frame.shape() != shape {
@@ -375,7 +388,7 @@ impl Plan {
             let variances = frames.iter().filter_map(NDAstroData::variance_plane).filter(|_| variance);
             frames.iter().map(NDAstroData::data_plane).chain(variances)
         };
-        let nonfinite = values().any(|p| p.format().can_be_nonfinite());
+        let nonfinite = values().any(Plane::can_be_nonfinite);
         let compute = if values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
         let width = masks().map(|p| p.format().size()).max();
         let mask_out = match width {
@@ -395,6 +408,7 @@ impl Plan {
             nonfinite,
             mask_out,
             compute,
+            compression: stack.compression,
         })
     }
 
@@ -405,8 +419,20 @@ impl Plan {
     /// The images of this extension in the output file.
     fn images(&self) -> impl Iterator<Item = ImageSpec> {
         let types = [Some(self.compute), Some(self.compute), self.mask_out];
-        planes_of(&self.header, self.frames[0].unit(), self.ver, &self.shape, types)
+        planes_of(&self.header, self.frames[0].unit(), self.ver, &self.shape, types, self.compression)
     }
+}
+
+/// Frames whose compressed tiles are so large that a band of every frame does not fit the budget are decoded to temporary
+/// files first: otherwise each tile would be decoded for every piece of it.
+fn spooled(frames: Vec<NDAstroData>, stack: &Stack) -> Result<Vec<NDAstroData>> {
+    let packed: Vec<&Plane> = frames.iter().flat_map(NDAstroData::planes).filter(|p| !p.is_plain()).collect();
+    let band = packed.iter().map(|p| p.band()).max().unwrap_or(0);
+    let bytes: u64 = packed.iter().map(|p| (p.format().size() * band) as u64).sum();
+    if bytes <= stack.memory / 4 {
+        return Ok(frames);
+    }
+    frames.into_par_iter().map(|f| f.spooled(stack.use_variance, stack.use_mask)).collect()
 }
 
 fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Result<Pixels> {

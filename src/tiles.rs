@@ -20,6 +20,11 @@ use crate::plane::Plane;
 use crate::real::Real;
 use crate::{Error, Result};
 
+/// The planes of a frame, by number.
+pub(crate) const DATA: usize = 0;
+pub(crate) const VARIANCE: usize = 1;
+pub(crate) const MASK: usize = 2;
+
 /// What is to be computed.
 pub(crate) struct Job<'a> {
     pub frames: &'a [NDAstroData],
@@ -47,6 +52,17 @@ impl Job<'_> {
             frame.variance_plane().filter(|_| self.variance),
             frame.mask_plane().filter(|_| self.mask),
         ]
+    }
+
+    /// Frame, number and plane of those that must be decoded before they can be read, in order.
+    pub(crate) fn staged(&self) -> impl Iterator<Item = (usize, usize, &Plane)> {
+        let of = |f: usize| self.planes(f).into_iter().enumerate().filter_map(move |(c, p)| Some((f, c, p?)));
+        (0..self.frames.len()).flat_map(of).filter(|(_, _, p)| !p.is_plain())
+    }
+
+    /// Pixels that should be computed at once, since some plane decodes them together.
+    fn band(&self) -> usize {
+        self.staged().map(|(_, _, p)| p.band()).max().unwrap_or(1)
     }
 
     /// The stored bytes of these pixels are about to be read.
@@ -250,7 +266,7 @@ impl<T: Real + Default> Drive<'_, T> {
     /// Keeps the runner's tiles in flight and delivers them in order.
     fn pump(&mut self, runner: &mut Runner<'_, T>) -> Result<()> {
         let (job, control) = (self.job, self.control);
-        let size = whole_rows(runner.tile_pixels(), job.row, job.pixels - self.done);
+        let size = whole(runner.tile_pixels(), [job.band(), job.row], job.pixels - self.done);
         let mut submitted = self.done;
         let mut in_flight = 0;
         while self.done < job.pixels {
@@ -284,8 +300,8 @@ impl<T: Real + Default> Drive<'_, T> {
     }
 }
 
-/// At most `limit` pixels: whole rows, or a piece of one.
-fn whole_rows(limit: usize, row: usize, pixels: usize) -> usize {
+/// At most `limit` pixels: whole bands, or whole rows, or a piece of one.
+fn whole(limit: usize, units: [usize; 2], pixels: usize) -> usize {
     let limit = limit.min(pixels).max(1);
-    if limit >= row { limit / row * row } else { limit }
+    units.into_iter().find(|&unit| unit > 1 && limit >= unit).map_or(limit, |unit| limit / unit * unit)
 }

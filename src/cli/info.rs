@@ -6,11 +6,15 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::input::InputArgs;
 use super::{Common, print};
 use crate::error::escape;
-use crate::fits::{FitsFile, Hdu, HduKind, groups};
-use crate::plane::Plane;
-use crate::{Pixels, Result};
+use crate::fits::{FitsFile, Hdu, HduKind, associate};
+use crate::kernels::decode;
+use crate::pixels::Pixels;
+use crate::plane::{Plane, Transform};
+use crate::real::Real;
+use crate::{DType, PixelFormat, Result};
 
 #[derive(Args)]
 pub(super) struct InfoArgs {
@@ -24,14 +28,19 @@ pub(super) struct InfoArgs {
     #[arg(long)]
     hash: bool,
     #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
     common: Common,
 }
 
 pub(super) fn run(args: &InfoArgs) -> Result<()> {
     let mut documents = Vec::new();
     for path in &args.files {
-        let file = FitsFile::open(path)?;
-        let document = describe(&file, args.hash)?;
+        let file = args.input.open_file(path)?;
+        for warning in file.warnings() {
+            args.common.say(&format!("warning: {}", escape(&warning)));
+        }
+        let document = describe(&file, args)?;
         if args.json {
             documents.push(document);
         } else {
@@ -48,10 +57,12 @@ pub(super) fn run(args: &InfoArgs) -> Result<()> {
     Ok(())
 }
 
-fn describe(file: &FitsFile, hash: bool) -> Result<Value> {
-    let hdus = file.hdus().iter().map(|h| hdu(file, h, hash)).collect::<Result<Vec<_>>>()?;
+fn describe(file: &FitsFile, args: &InfoArgs) -> Result<Value> {
+    let hdus = file.hdus().iter().map(|h| hdu(file, h, args.hash)).collect::<Result<Vec<_>>>()?;
     let name_of = |i: usize| file.hdus()[i].name.clone().filter(|n| !n.is_empty());
-    let extensions: Vec<Value> = groups(file.hdus())
+    let found = associate(file.hdus(), args.input.layout);
+    let extensions: Vec<Value> = found
+        .groups
         .iter()
         .enumerate()
         .map(|(i, g)| {
@@ -60,14 +71,20 @@ fn describe(file: &FitsFile, hash: bool) -> Result<Value> {
                 "name": name_of(g.sci).unwrap_or_else(|| "SCI".into()),
                 "ver": sci.ver.unwrap_or(i as i64 + 1),
                 "data": g.sci,
-                "uncertainty": g.var,
-                "mask": g.dq,
+                "uncertainty": g.uncertainty.map(|u| u.0),
+                "uncertainty_kind": g.uncertainty.map(|u| u.1.name()),
+                "mask": g.mask,
                 "other": g.other.iter().map(|&o| name_of(o)).collect::<Vec<_>>(),
                 "wcs": wcs(sci),
             })
         })
         .collect();
-    Ok(json!({ "path": file.path().to_string_lossy(), "hdus": hdus, "extensions": extensions }))
+    Ok(json!({
+        "path": file.path().to_string_lossy(),
+        "layout": found.layout.name(),
+        "hdus": hdus,
+        "extensions": extensions,
+    }))
 }
 
 fn hdu(file: &FitsFile, h: &Hdu, hash: bool) -> Result<Value> {
@@ -86,9 +103,9 @@ fn hdu(file: &FitsFile, h: &Hdu, hash: bool) -> Result<Value> {
         "sha256_f64": null,
     });
     if hash && h.has_pixels() {
-        let plane = Plane::lazy(file.section(h.index)?);
-        value["sha256"] = json!(hash_of(plane.get()?));
-        value["sha256_f64"] = json!(hash_of(&plane.values_f64()?));
+        let [exact, f64] = hashes(&Plane::lazy(file.section(h.index)?, h.header.clone()))?;
+        value["sha256"] = json!(exact);
+        value["sha256_f64"] = json!(f64);
     }
     Ok(value)
 }
@@ -104,35 +121,63 @@ fn wcs(h: &Hdu) -> Option<Vec<String>> {
     (!types.is_empty()).then_some(types)
 }
 
-/// SHA-256 of the values in C order, little-endian, each NaN as the quiet NaN.
-fn hash_of(pixels: &Pixels) -> String {
-    let mut sha = Sha256::new();
-    let mut feed = |bytes: &[u8]| sha.update(bytes);
-    match pixels {
-        Pixels::F32(a) => {
-            for &v in a {
-                let v = if v.is_nan() { f32::from_bits(0x7fc0_0000) } else { v };
-                feed(&v.to_le_bytes());
-            }
+/// Pixels that are decoded at once.
+const PIECE: usize = 64 << 10;
+
+/// SHA-256 of the values in C order, little-endian, each NaN as the quiet NaN: in their exact type, and as f64. Band by
+/// band, so that memory does not grow with the image.
+fn hashes(plane: &Plane) -> Result<[String; 2]> {
+    let format = plane.format();
+    let (mut exact, mut wide) = (Sha256::new(), Sha256::new());
+    let size = format.size();
+    plane.bands(|_, stored| {
+        for piece in stored.chunks(PIECE * size) {
+            let (a, b) =
+                rayon::join(|| feed_exact(&format, piece, &mut exact), || feed::<f64>(&format, piece, &mut wide));
+            a.and(b)?;
         }
-        Pixels::F64(a) => {
-            for &v in a {
-                let v = if v.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { v };
-                feed(&v.to_le_bytes());
-            }
-        }
-        integers => {
-            let size = integers.dtype().size();
-            for number in integers.as_bytes().chunks_exact(size) {
-                if cfg!(target_endian = "little") {
-                    feed(number);
-                } else {
-                    feed(&number.iter().rev().copied().collect::<Vec<_>>());
-                }
-            }
+        Ok(())
+    })?;
+    Ok([exact, wide].map(|sha| sha.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+}
+
+fn feed_exact(format: &PixelFormat, stored: &[u8], sha: &mut Sha256) -> Result<()> {
+    match format.dtype() {
+        DType::F32 => feed::<f32>(format, stored, sha),
+        DType::F64 => feed::<f64>(format, stored, sha),
+        _ => {
+            let shape = [stored.len() / format.size()];
+            let pixels = decode::exact(format, std::iter::once(stored), &shape)?;
+            feed_integers(&pixels, sha);
+            Ok(())
         }
     }
-    sha.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn feed<T: Real>(format: &PixelFormat, stored: &[u8], sha: &mut Sha256) -> Result<()> {
+    let shape = [stored.len() / format.size()];
+    match decode::all_real::<T>(format, std::iter::once(stored), &shape, Transform::None)? {
+        Pixels::F32(a) => {
+            let quiet = |v: &f32| if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() };
+            sha.update(a.iter().flat_map(|v| quiet(v).to_le_bytes()).collect::<Vec<u8>>());
+        }
+        Pixels::F64(a) => {
+            let quiet = |v: &f64| if v.is_nan() { 0x7ff8_0000_0000_0000 } else { v.to_bits() };
+            sha.update(a.iter().flat_map(|v| quiet(v).to_le_bytes()).collect::<Vec<u8>>());
+        }
+        other => feed_integers(&other, sha),
+    }
+    Ok(())
+}
+
+fn feed_integers(pixels: &Pixels, sha: &mut Sha256) {
+    if cfg!(target_endian = "little") {
+        sha.update(pixels.as_bytes());
+    } else {
+        for number in pixels.as_bytes().chunks_exact(pixels.dtype().size()) {
+            sha.update(number.iter().rev().copied().collect::<Vec<_>>());
+        }
+    }
 }
 
 /// The document as lines for people.
@@ -168,12 +213,14 @@ fn table(document: &Value) -> Vec<String> {
     }
     for e in document["extensions"].as_array().into_iter().flatten() {
         lines.push(format!(
-            "  extension {},{}: data in HDU {}, variance {}, mask {}, wcs {}",
+            "  extension {},{}: data in HDU {}, uncertainty {} {}, mask {}, other {}, wcs {}",
             text(&e["name"]),
             text(&e["ver"]),
             text(&e["data"]),
             text(&e["uncertainty"]),
+            text(&e["uncertainty_kind"]),
             text(&e["mask"]),
+            text(&e["other"]),
             text(&e["wcs"])
         ));
     }
@@ -183,16 +230,14 @@ fn table(document: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DType;
 
     #[test]
-    fn hash_of_little_endian_values() {
-        // sha256 of the bytes 01 00 02 00.
-        let pixels = Pixels::from(ndarray::arr1(&[1u16, 2]));
-        let want = Sha256::digest([1u8, 0, 2, 0]).iter().map(|b| format!("{b:02x}")).collect::<String>();
-        assert_eq!(hash_of(&pixels), want);
-        assert_eq!(pixels.dtype(), DType::U16);
-        let nans = |bits| hash_of(&Pixels::from(ndarray::arr1(&[f32::from_bits(bits)])));
+    fn hashes_of_little_endian_values() {
+        // The bytes 01 00 02 00, and the same numbers as f64.
+        let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let got = hashes(&Plane::memory(ndarray::arr1(&[1u16, 2]).into())).unwrap();
+        assert_eq!(got, [hex(&[1, 0, 2, 0]), hex(&[1f64, 2.0].map(f64::to_le_bytes).concat())]);
+        let nans = |bits| hashes(&Plane::memory(ndarray::arr1(&[f32::from_bits(bits)]).into())).unwrap();
         assert_eq!(nans(0xffc0_0001), nans(0x7fc0_0000));
     }
 }

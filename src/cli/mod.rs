@@ -4,9 +4,12 @@
 //! with one message and nothing written; 2 bad usage; 130 and 143 interrupted by SIGINT and SIGTERM.
 
 pub mod bench;
+mod copy;
 mod demo;
 mod engines;
+mod header;
 mod info;
+mod input;
 mod night;
 mod preview;
 mod signals;
@@ -39,6 +42,10 @@ enum Verb {
     Stack(stack::StackArgs),
     /// Extensions, shapes, types, planes, units; no pixel is read without --hash
     Info(info::InfoArgs),
+    /// Read a file and write it again: to unpack it, to tile-compress it
+    Copy(copy::CopyArgs),
+    /// Print the cards of a file, or change some and leave all else as it is
+    Header(header::HeaderArgs),
     /// Adapters and their limits, and which engine `auto` takes
     Engines(Common),
     /// Make a small realistic night, stack it, write FITS and a picture
@@ -202,6 +209,8 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Stack(args) => stack::run(&args),
         Verb::Info(args) => info::run(&args),
+        Verb::Copy(args) => copy::run(&args),
+        Verb::Header(args) => header::run(&args),
         Verb::Engines(common) => engines::run(&common),
         Verb::Demo(args) => demo::run(&args),
     };

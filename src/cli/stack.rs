@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Common;
+use super::input::{InputArgs, PackArgs};
 use crate::{AstroData, Result, Stack};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -50,6 +51,10 @@ pub(super) struct StackArgs {
     #[arg(long)]
     ignore_mask: bool,
     #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    pack: PackArgs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -60,7 +65,7 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     crate::fits::check_target(&args.output, common.overwrite)?;
     let used: Vec<&Path> = args.inputs.iter().chain([&args.output]).map(PathBuf::as_path).collect();
     let stats_file = common.stats_file(&used)?;
-    let mut inputs = args.inputs.iter().map(AstroData::open).collect::<Result<Vec<_>>>()?;
+    let mut inputs = args.inputs.iter().map(|p| args.input.open(p)).collect::<Result<Vec<_>>>()?;
     for reason in inputs.iter().flat_map(AstroData::left_out) {
         common.say(&format!("warning: left out: {reason}"));
     }
@@ -74,6 +79,7 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
         .use_variance(!args.ignore_variance)
         .use_mask(!args.ignore_mask)
         .memory(common.memory)
+        .compression(args.pack.compression())
         .cancel(stop);
     if let Some(scale) = &args.scale {
         stack = stack.scale(scale.clone());

@@ -12,7 +12,7 @@ use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
 use crate::real::Real;
-use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
+use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Tile, VARIANCE};
 use crate::{Error, Result};
 
 /// Threads of its own, so that several engines in one process do not disturb each other.
@@ -76,6 +76,8 @@ pub(crate) struct Run<'a, T> {
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
+    /// Stored numbers of the tile of those planes that must be decoded first: frame, plane, bytes.
+    staged: Vec<(usize, usize, Vec<u8>)>,
 }
 
 impl<'a, T: Real + Default> Run<'a, T> {
@@ -88,7 +90,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let desks = |piece: usize| (threads * piece * per_pixel) as u64;
         let piece = piece.min((memory / 2 / desks(1)) as usize / BLOCK * BLOCK);
         let left = memory.saturating_sub(desks(piece));
-        let tile_bytes = (BUFFERS * Tile::<T>::BYTES + WRITER_BYTES) as u64;
+        let staged: Vec<(usize, usize, Vec<u8>)> = job.staged().map(|(f, c, _)| (f, c, Vec::new())).collect();
+        let staged_bytes = job.staged().map(|(_, _, p)| p.format().size()).sum::<usize>();
+        let tile_bytes = (BUFFERS * Tile::<T>::BYTES + WRITER_BYTES + staged_bytes) as u64;
         let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
         let least = LEAST_PIXELS.min(job.pixels);
         if piece == 0 || tile < least {
@@ -96,7 +100,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             return Err(Error::Budget { needed, budget: memory });
         }
         let desks = Mutex::new(Vec::new());
-        Ok(Run { engine, job, piece, tile, next: 0..0, desks })
+        Ok(Run { engine, job, piece, tile, next: 0..0, desks, staged })
     }
 
     pub(crate) fn tile_pixels(&self) -> usize {
@@ -107,9 +111,18 @@ impl<'a, T: Real + Default> Run<'a, T> {
         self.next = range;
     }
 
-    pub(crate) fn collect(&mut self, tile: &mut Tile<T>) {
+    pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
         let range = self.next.clone();
         tile.prepare(range.clone());
+        let job = self.job;
+        let staged = &mut self.staged;
+        self.engine.pool.install(|| {
+            staged.par_iter_mut().try_for_each(|(f, c, bytes)| {
+                let Some(plane) = job.planes(*f)[*c] else { return Ok(()) };
+                bytes.resize(range.len() * plane.format().size(), 0);
+                plane.read(range.clone(), bytes)
+            })
+        })?;
         let piece = self.piece;
         let this = &*self;
         tile.negative = this.engine.pool.install(|| {
@@ -134,6 +147,28 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 (0..this.job.frames.len()).into_par_iter().flat_map_iter(|f| this.job.planes(f)).flatten_iter();
             planes.for_each(|p| p.done_with(range.clone()));
         });
+        Ok(())
+    }
+
+    /// Calls `decode` with the stored bytes of pixels `range` of plane `c` of frame `f`, and where they go.
+    fn fill<V>(
+        &self,
+        f: usize,
+        c: usize,
+        range: &Range<usize>,
+        out: &mut [V],
+        mut decode: impl FnMut(&[u8], &mut [V]),
+    ) {
+        let Some(plane) = self.job.planes(f)[c] else { return };
+        if plane.is_plain() {
+            return plane.fill(range.clone(), out, decode);
+        }
+        let size = plane.format().size();
+        let tile = self.next.start;
+        let at = self.staged.binary_search_by_key(&(f, c), |s| (s.0, s.1));
+        if let Ok(at) = at {
+            decode(&self.staged[at].2[(range.start - tile) * size..(range.end - tile) * size], out);
+        }
     }
 
     /// The pixels from `start` on, as many as `out` holds.
@@ -144,17 +179,18 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let cube = &mut desk.cube;
         for f in 0..job.frames.len() {
             let at = f * cube.stride..f * cube.stride + range.len();
-            let [data, variance, mask] = job.planes(f);
-            for (plane, samples) in [(data, &mut cube.data), (variance, &mut cube.variance)] {
-                if let Some(plane) = plane {
+            let planes = job.planes(f);
+            for (c, samples) in [(DATA, &mut cube.data), (VARIANCE, &mut cube.variance)] {
+                if let Some(plane) = planes[c] {
                     let format = plane.format();
                     let out = &mut samples[at.clone()];
-                    plane.fill(range.clone(), out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));
+                    self.fill(f, c, &range, out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));
+                    plane.transform().apply(out);
                 }
             }
-            if let Some(m) = mask {
+            if let Some(m) = planes[MASK] {
                 let format = m.format();
-                m.fill(range.clone(), &mut cube.mask[at], |bytes, out| decode::mask(&format, bytes, out));
+                self.fill(f, MASK, &range, &mut cube.mask[at], |bytes, out| decode::mask(&format, bytes, out));
             } else if job.mask {
                 cube.mask[at].fill(0);
             }

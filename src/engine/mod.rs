@@ -165,10 +165,7 @@ impl<'a, T: Real + Default> Runner<'a, T> {
     /// The oldest tile that was started.
     pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
         match self {
-            Runner::Cpu(r) => {
-                r.collect(tile);
-                Ok(())
-            }
+            Runner::Cpu(r) => r.collect(tile),
             #[cfg(feature = "gpu")]
             Runner::Gpu(r) => r.collect(tile),
         }

@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::header::{Header, Value};
 use super::map::Mapping;
+use super::raw::RawHdu;
 use super::scan::{Hdu, HduKind, scan};
 use super::section::Section;
+use super::tiled;
+use super::writer::{FitsWriter, HduSpec, is_mandatory};
 use crate::{Error, Result};
 
 /// A mapped FITS file, shared by the sections taken from it.
@@ -16,12 +20,33 @@ pub struct FitsFile {
 }
 
 impl FitsFile {
-    /// Opens a plain file and checks all its headers. No pixel is read.
+    /// Opens a file and checks all its headers. No pixel is read. A file that is packed as a whole (gzip, bzip2, compress;
+    /// by its first bytes, not its name) is unpacked to a temporary file, to 64 MiB or 500 times its own size, at most to
+    /// 8 GiB.
     ///
     /// # Errors
     /// The file cannot be read, is not FITS, is truncated, or has a header that contradicts itself.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let map = Mapping::open(path.as_ref())?;
+        Self::open_with(path, None)
+    }
+
+    /// The same with another limit for what a packed file may unpack to, in bytes.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, max_inflate: Option<u64>) -> Result<Self> {
+        Self::of(Mapping::open(path.as_ref(), max_inflate)?)
+    }
+
+    /// A plain file that is in memory.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        Self::of(Mapping::of_bytes(bytes, Path::new("file in memory")))
+    }
+
+    fn of(map: Mapping) -> Result<Self> {
         let hdus = scan(&map);
         // What was parsed while the file changed is not worth an explanation.
         map.check()?;
@@ -31,6 +56,79 @@ impl FitsFile {
     /// The HDUs, primary first.
     pub fn hdus(&self) -> &[Hdu] {
         &self.hdus
+    }
+
+    /// What is not standard in this file but can be read all the same; at most ten lines an HDU.
+    pub fn warnings(&self) -> Vec<String> {
+        let of = |hdu: &Hdu| -> Vec<String> {
+            hdu.header.oddities().into_iter().map(|what| format!("HDU {}: {what}", hdu.label())).collect()
+        };
+        let mut lines: Vec<String> = self.hdus.iter().flat_map(of).collect();
+        let last = self.hdus.last().map_or(0, |h| h.data.end);
+        let end = last.next_multiple_of(super::header::BLOCK as u64);
+        match self.map.len() {
+            len if len < end => lines.push("the last block of the file is not padded".into()),
+            len if len > end => lines.push(format!("{} bytes behind the last HDU are no HDU", len - end)),
+            _ => {}
+        }
+        lines
+    }
+
+    /// The header of the image in HDU `index`: of a compressed one that of the image, not that of its table.
+    pub(crate) fn image_header(&self, index: usize) -> Arc<Header> {
+        let hdu = &self.hdus[index];
+        match hdu.kind {
+            HduKind::CompressedImage => {
+                let mut h = tiled::image_header(&hdu.header);
+                if h.get_str("EXTNAME") != hdu.name || h.count("EXTNAME") > 1 {
+                    h.remove("EXTNAME");
+                    if let Some(name) = &hdu.name {
+                        h.set("EXTNAME", name.as_str(), "extension name");
+                    }
+                }
+                Arc::new(h)
+            }
+            _ => hdu.header.clone(),
+        }
+    }
+
+    /// An HDU as it is in the file, byte for byte.
+    pub fn raw(&self, index: usize) -> Option<RawHdu> {
+        self.hdus.get(index).map(|hdu| RawHdu::new(self.map.clone(), hdu))
+    }
+
+    /// The headers of all HDUs as `edit` changes them, by index; `None` for one that it leaves as it is.
+    ///
+    /// # Errors
+    /// A card that lays out data was changed.
+    pub fn with_headers(&self, mut edit: impl FnMut(usize, &mut Header)) -> Result<Vec<Option<Header>>> {
+        let changed = |hdu: &Hdu| {
+            let mut header = Header::clone(&hdu.header);
+            edit(hdu.index, &mut header);
+            match layout_change(&hdu.header, &header) {
+                Some(key) => Err(Error::Parameter(format!(
+                    "HDU {}: {} lays out the data and cannot be changed",
+                    hdu.label(),
+                    crate::error::escape(&key)
+                ))),
+                None => Ok((header != *hdu.header).then_some(header)),
+            }
+        };
+        self.hdus.iter().map(changed).collect()
+    }
+
+    /// Writes this file with other headers; see [`with_headers`](Self::with_headers). Every other byte of every HDU stays
+    /// as it is, padding included; a CHECKSUM of a changed header is made true again. The target may be this file.
+    ///
+    /// # Errors
+    /// There are not as many headers as HDUs; the target exists and `overwrite` is false; the file changed meanwhile, or
+    /// cannot be written.
+    pub fn rewrite(&self, path: impl AsRef<Path>, overwrite: bool, headers: Vec<Option<Header>>) -> Result<()> {
+        if headers.len() != self.hdus.len() {
+            return Err(Error::Parameter(format!("{} headers for {} HDUs", headers.len(), self.hdus.len())));
+        }
+        let hdus = headers.into_iter().enumerate().filter_map(|(i, h)| Some(HduSpec::Raw(self.raw(i)?, h))).collect();
+        FitsWriter::with_hdus(path, overwrite, hdus)?.finish()
     }
 
     /// The name it was opened by.
@@ -44,6 +142,11 @@ impl FitsFile {
         headers + pixels
     }
 
+    /// Whether these pixels are in this very file.
+    pub(crate) fn holds(&self, section: &Section) -> bool {
+        Arc::ptr_eq(&self.map, section.mapping())
+    }
+
     /// Whether `meta` is of this very file, under whatever name.
     pub(crate) fn is_file(&self, meta: &std::fs::Metadata) -> bool {
         self.map.is_file(meta)
@@ -52,7 +155,7 @@ impl FitsFile {
     /// The pixels of an image HDU, not read yet.
     ///
     /// # Errors
-    /// The HDU is no image, has no pixels, or is of a kind that cannot be read.
+    /// The HDU is no image, has no pixels, or is compressed in a way that cannot be read.
     pub fn section(&self, index: usize) -> Result<Section> {
         let hdu = self.hdus.get(index).ok_or_else(|| Error::NoExtension {
             path: self.path().to_path_buf(),
@@ -62,12 +165,26 @@ impl FitsFile {
         let refuse =
             |what: &str| Error::Unsupported { path: self.path().to_path_buf(), hdu: index, what: what.to_string() };
         match hdu.kind {
-            HduKind::Image if hdu.has_pixels() => Ok(Section::new(self.map.clone(), hdu)),
-            HduKind::Image => Err(refuse("it has no pixels")),
-            HduKind::CompressedImage => {
-                Err(refuse("its image is tile-compressed, which this version does not read; unpack it first (funpack)"))
-            }
+            HduKind::Image | HduKind::CompressedImage if hdu.has_pixels() => Section::new(self.map.clone(), hdu),
+            HduKind::Image | HduKind::CompressedImage => Err(refuse("it has no pixels")),
             _ => Err(refuse("it is not an image")),
         }
     }
+}
+
+/// The first card that lays out data and is not what it was.
+fn layout_change(old: &Header, new: &Header) -> Option<String> {
+    let lays_out = |key: &str| {
+        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+        is_mandatory(key)
+            || matches!(stem, "TFIELDS" | "THEAP" | "TFORM" | "ZIMAGE" | "ZBITPIX" | "ZNAXIS" | "ZTILE" | "ZCMPTYPE")
+            || matches!(stem, "ZNAME" | "ZVAL" | "ZQUANTIZ" | "ZDITHER")
+    };
+    let cards = |h: &Header| -> Vec<(String, Option<Value>)> {
+        h.iter().filter(|e| lays_out(&e.keyword)).map(|e| (e.keyword.clone(), e.value)).collect()
+    };
+    let (old, new) = (cards(old), cards(new));
+    let differs = old.iter().zip(&new).find(|(a, b)| a != b).map(|(a, _)| a);
+    let more = || old.get(new.len()).or(new.get(old.len()));
+    differs.or_else(more).map(|(key, _)| key.clone())
 }

@@ -1,23 +1,138 @@
-//! Which HDUs belong together: the science image, its variance and its mask.
+//! Which HDUs belong together: the science image, its uncertainty, its mask, and further planes.
 //!
-//! SCI, VAR and DQ go together by EXTVER; where EXTVER is missing, by order: the n-th SCI with the n-th VAR if there
-//! are as many of both, else with the one that stands between it and the next SCI. An image in the primary is an
-//! extension like any other, and takes a VAR or DQ that no SCI claims. An image without a name is an extension. In a
-//! file without SCI every image is one. Other named images go with the SCI of their EXTVER as further planes.
+//! Observatories name the planes differently ([`Layout`]); the rules are one. Planes go together by EXTVER; where EXTVER
+//! is missing, by order: the n-th science image with the n-th plane of a name if there are as many of both, else with the
+//! one that stands between it and the next. An image in the primary is an extension like any other, and takes a plane
+//! that no other claims. In a file without science images by name every image is one. Other named images go with the
+//! science image of their EXTVER, or with the only one that there is. What is left is carried.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use super::scan::{Hdu, HduKind};
+
+/// How the planes of an image are named in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Layout {
+    /// What the names in the file say.
+    #[default]
+    Auto,
+    /// SCI, VAR, DQ (DRAGONS).
+    Gemini,
+    /// SCI, ERR (standard deviation), DQ.
+    Hst,
+    /// As HST; VAR_POISSON, VAR_RNOISE and the like are further planes.
+    Jwst,
+    /// An image in the primary; MASK; UNCERT, whose kind is in UTYPE (astropy's CCDData).
+    Ccddata,
+    /// IMAGE, MASK, VARIANCE (LSST afw).
+    Lsst,
+    /// Every image is an extension of its own.
+    Plain,
+}
+
+impl Layout {
+    /// All, by the names that the command line knows.
+    pub const ALL: [Layout; 7] =
+        [Layout::Auto, Layout::Gemini, Layout::Hst, Layout::Jwst, Layout::Ccddata, Layout::Lsst, Layout::Plain];
+
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::Auto => "auto",
+            Layout::Gemini => "gemini",
+            Layout::Hst => "hst",
+            Layout::Jwst => "jwst",
+            Layout::Ccddata => "ccddata",
+            Layout::Lsst => "lsst",
+            Layout::Plain => "plain",
+        }
+    }
+
+    /// Name of the science images; uncertainties, the first that is there counts; the mask.
+    fn names(self) -> Option<(&'static str, &'static [&'static str], &'static str)> {
+        match self {
+            Layout::Auto | Layout::Plain => None,
+            Layout::Gemini => Some(("SCI", &["VAR", "ERR", "UNCERT"], "DQ")),
+            Layout::Hst | Layout::Jwst => Some(("SCI", &["ERR", "VAR", "UNCERT"], "DQ")),
+            // No image has this name: the one in the primary is the science image.
+            Layout::Ccddata => Some(("", &["UNCERT"], "MASK")),
+            Layout::Lsst => Some(("IMAGE", &["VARIANCE"], "MASK")),
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What the numbers of an uncertainty are (astropy's names).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UncertaintyKind {
+    /// sigma.
+    StdDev,
+    /// sigma squared.
+    Variance,
+    /// 1 / sigma squared.
+    InverseVariance,
+    /// Nobody knows; kept and written, not propagated.
+    Unknown,
+}
+
+impl UncertaintyKind {
+    /// As UTYPE says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            UncertaintyKind::StdDev => "StdDevUncertainty",
+            UncertaintyKind::Variance => "VarianceUncertainty",
+            UncertaintyKind::InverseVariance => "InverseVariance",
+            UncertaintyKind::Unknown => "UnknownUncertainty",
+        }
+    }
+
+    /// By the name of the plane and, where that leaves it open, its UTYPE.
+    fn of(hdu: &Hdu) -> Self {
+        let name = hdu.name.as_deref().unwrap_or_default().to_ascii_uppercase();
+        match name.as_str() {
+            "VAR" | "VARIANCE" => UncertaintyKind::Variance,
+            "ERR" => UncertaintyKind::StdDev,
+            _ => match hdu.header.get_str("UTYPE").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+                "variance" | "varianceuncertainty" | "var" => UncertaintyKind::Variance,
+                "inversevariance" | "ivar" => UncertaintyKind::InverseVariance,
+                // Before UTYPE was written, CCDData knew standard deviations alone.
+                "" | "stddevuncertainty" | "std" => UncertaintyKind::StdDev,
+                _ => UncertaintyKind::Unknown,
+            },
+        }
+    }
+}
 
 /// The HDUs of one extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
     /// Index of the science image.
     pub sci: usize,
-    /// Index of its variance.
-    pub var: Option<usize>,
+    /// Index and kind of its uncertainty.
+    pub uncertainty: Option<(usize, UncertaintyKind)>,
     /// Index of its mask.
-    pub dq: Option<usize>,
-    /// Further image planes of the same EXTVER.
+    pub mask: Option<usize>,
+    /// Further image planes.
     pub other: Vec<usize>,
+}
+
+/// What belongs together in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct Association {
+    /// The one that was asked for, or that was found.
+    pub layout: Layout,
+    /// The extensions, in file order.
+    pub groups: Vec<Group>,
+    /// All other HDUs but an empty primary.
+    pub carried: Vec<usize>,
 }
 
 fn named(hdu: &Hdu, name: &str) -> bool {
@@ -25,76 +140,137 @@ fn named(hdu: &Hdu, name: &str) -> bool {
 }
 
 /// Why a file's planes cannot be told apart: a plane is a table, or two planes have one name.
-pub(crate) fn contradiction(hdus: &[Hdu]) -> Option<(usize, String)> {
-    for (i, h) in hdus.iter().enumerate() {
-        let Some(name) = ["SCI", "VAR", "DQ"].into_iter().find(|n| named(h, n)) else { continue };
+pub(crate) fn contradiction(hdus: &[Hdu], layout: Layout) -> Option<(usize, String)> {
+    let layout = resolve(hdus, layout);
+    if layout == Layout::Plain && !hdus.iter().any(|h| named(h, "SCI")) {
+        return None;
+    }
+    let mut names = vec!["SCI", "VAR", "DQ"];
+    if let Some((sci, uncertainty, mask)) = layout.names() {
+        names.extend([sci, mask].into_iter().chain(uncertainty.iter().copied()).filter(|n| !n.is_empty()));
+    }
+    let mut seen: HashMap<(&str, i64), usize> = HashMap::new();
+    for h in hdus {
+        let Some(name) = names.iter().find(|n| named(h, n)) else { continue };
         if matches!(h.kind, HduKind::AsciiTable | HduKind::BinTable) {
             return Some((h.index, format!("{name} is a table; an image was expected")));
         }
-        let twin = |other: &&Hdu| named(other, name) && h.ver.is_some() && other.ver == h.ver && other.has_pixels();
-        if let Some(other) = hdus[..i].iter().filter(|_| h.has_pixels()).find(twin) {
-            let ver = h.ver.unwrap_or_default();
-            return Some((h.index, format!("{name},{ver} is there twice; the first is HDU {}", other.index)));
+        let Some(ver) = h.ver.filter(|_| h.has_pixels()) else { continue };
+        if let Some(first) = seen.insert((name, ver), h.index) {
+            return Some((h.index, format!("{name},{ver} is there twice; the first is HDU {first}")));
         }
     }
     None
 }
 
-/// The extensions of a file, in file order.
-pub(crate) fn groups(hdus: &[Hdu]) -> Vec<Group> {
-    let images: Vec<&Hdu> = hdus.iter().filter(|h| h.has_pixels()).collect();
-    let any_sci = images.iter().any(|h| named(h, "SCI"));
-    let companion = |h: &Hdu| named(h, "VAR") || named(h, "DQ");
-    let science = |h: &&Hdu| -> bool {
-        if any_sci {
-            named(h, "SCI") || h.index == 0 || h.name.as_deref().is_none_or(str::is_empty)
-        } else {
-            // Without a SCI and without a primary image, VAR and DQ are images like others.
-            !companion(h) || !hdus.first().is_some_and(Hdu::has_pixels)
-        }
-    };
-    let sci: Vec<&Hdu> = images.iter().copied().filter(science).collect();
-    let var = associate(&sci, &images, "VAR");
-    let dq = associate(&sci, &images, "DQ");
-    let mut groups: Vec<Group> = sci
-        .iter()
-        .enumerate()
-        .map(|(i, s)| Group { sci: s.index, var: var[i], dq: dq[i], other: Vec::new() })
-        .collect();
-    let used: Vec<usize> = groups.iter().flat_map(|g| [Some(g.sci), g.var, g.dq]).flatten().collect();
-    for image in images.iter().filter(|h| !used.contains(&h.index)) {
-        let owner = sci.iter().position(|s| s.ver.is_some() && s.ver == image.ver);
-        if let Some(group) = owner.and_then(|o| groups.get_mut(o)) {
-            group.other.push(image.index);
-        }
+/// The layout that the names in a file say.
+fn resolve(hdus: &[Hdu], asked: Layout) -> Layout {
+    if asked != Layout::Auto {
+        return asked;
     }
-    groups
+    let names: HashSet<String> =
+        hdus.iter().filter(|h| h.has_pixels()).filter_map(|h| Some(h.name.as_ref()?.to_ascii_uppercase())).collect();
+    let has = |name: &str| names.contains(name);
+    let primary = hdus.first().filter(|h| h.has_pixels());
+    // A MASK of another shape is somebody else's.
+    let fits = |name: &str| hdus.iter().any(|h| named(h, name) && primary.is_some_and(|p| p.shape == h.shape));
+    if has("SCI") {
+        match has("ERR") && !has("VAR") {
+            true if has("VAR_POISSON") || has("VAR_RNOISE") => Layout::Jwst,
+            true => Layout::Hst,
+            false => Layout::Gemini,
+        }
+    } else if has("IMAGE") && (has("MASK") || has("VARIANCE")) {
+        Layout::Lsst
+    } else if fits("UNCERT") || fits("MASK") {
+        Layout::Ccddata
+    } else if primary.is_some() && (has("VAR") || has("DQ")) {
+        Layout::Gemini
+    } else {
+        Layout::Plain
+    }
 }
 
-/// For each science image the companion of this name.
-fn associate(sci: &[&Hdu], images: &[&Hdu], name: &str) -> Vec<Option<usize>> {
-    let is_sci = |h: &Hdu| sci.iter().any(|s| s.index == h.index);
-    let mut free: Vec<&Hdu> = images.iter().copied().filter(|h| named(h, name) && !is_sci(h)).collect();
-    let mut found = vec![None; sci.len()];
-    for (slot, s) in found.iter_mut().zip(sci) {
-        if let Some(at) = free.iter().position(|h| s.ver.is_some() && h.ver == s.ver) {
-            *slot = Some(free.remove(at).index);
-        }
-    }
-    // By order: only between those of which at least one says no EXTVER.
-    let open: Vec<usize> = (0..sci.len()).filter(|&i| found[i].is_none()).collect();
-    let pairs = |s: &Hdu, h: &Hdu| s.ver.is_none() || h.ver.is_none();
-    if free.len() == open.len() {
-        for (&i, h) in open.iter().zip(&free) {
-            if pairs(sci[i], h) {
-                found[i] = Some(h.index);
+/// What belongs together, in file order.
+pub(crate) fn associate(hdus: &[Hdu], layout: Layout) -> Association {
+    let layout = resolve(hdus, layout);
+    let images: Vec<&Hdu> = hdus.iter().filter(|h| h.has_pixels()).collect();
+    let mut groups: Vec<Group> = science(&images, layout)
+        .into_iter()
+        .map(|h| Group { sci: h.index, uncertainty: None, mask: None, other: Vec::new() })
+        .collect();
+    if let Some((_, uncertainties, mask)) = layout.names() {
+        for name in uncertainties {
+            for (g, found) in companions(hdus, &groups, &images, name).into_iter().enumerate() {
+                let found = found.map(|i| (i, UncertaintyKind::of(&hdus[i])));
+                groups[g].uncertainty = groups[g].uncertainty.or(found);
             }
         }
+        for (g, found) in companions(hdus, &groups, &images, mask).into_iter().enumerate() {
+            groups[g].mask = found;
+        }
+    }
+    let mut used: HashSet<usize> =
+        groups.iter().flat_map(|g| [Some(g.sci), g.uncertainty.map(|u| u.0), g.mask]).flatten().collect();
+    let by_ver: HashMap<i64, usize> =
+        groups.iter().enumerate().rev().filter_map(|(g, group)| Some((hdus[group.sci].ver?, g))).collect();
+    for image in &images {
+        let name = image.name.as_deref().unwrap_or_default();
+        if used.contains(&image.index) || name.is_empty() {
+            continue;
+        }
+        let alone = (groups.len() == 1).then_some(0);
+        if let Some(g) = image.ver.and_then(|v| by_ver.get(&v).copied()).or(alone) {
+            groups[g].other.push(image.index);
+            used.insert(image.index);
+        }
+    }
+    let empty = |h: &&Hdu| h.index == 0 && h.kind == HduKind::Image && !h.has_pixels();
+    let carried = hdus.iter().filter(|h| !used.contains(&h.index) && !empty(h)).map(|h| h.index).collect();
+    Association { layout, groups, carried }
+}
+
+/// The science images.
+fn science<'a>(images: &[&'a Hdu], layout: Layout) -> Vec<&'a Hdu> {
+    let Some((sci, uncertainties, mask)) = layout.names() else { return images.to_vec() };
+    let primary = images.first().is_some_and(|h| h.index == 0);
+    let companion = |h: &Hdu| named(h, mask) || uncertainties.iter().any(|n| named(h, n));
+    let anonymous = |h: &Hdu| h.index == 0 || h.name.as_deref().is_none_or(str::is_empty);
+    let of_name = |h: &Hdu| !sci.is_empty() && named(h, sci);
+    let any = images.iter().any(|h| of_name(h));
+    let is_science = |h: &&&Hdu| match layout {
+        Layout::Ccddata if primary => h.index == 0,
+        Layout::Lsst if any => of_name(h),
+        _ if any => of_name(h) || anonymous(h),
+        // Without a name to go by and without a primary image, companions are images like others.
+        _ => !primary || !companion(h),
+    };
+    images.iter().filter(is_science).copied().collect()
+}
+
+/// For each extension the image of this name that belongs to it.
+fn companions(hdus: &[Hdu], groups: &[Group], images: &[&Hdu], name: &str) -> Vec<Option<usize>> {
+    let science: HashSet<usize> = groups.iter().map(|g| g.sci).collect();
+    let mut free: Vec<&Hdu> =
+        images.iter().copied().filter(|h| named(h, name) && !science.contains(&h.index)).collect();
+    let mut by_ver: HashMap<i64, usize> = free.iter().rev().filter_map(|h| Some((h.ver?, h.index))).collect();
+    let mut found: Vec<Option<usize>> =
+        groups.iter().map(|g| hdus[g.sci].ver.and_then(|v| by_ver.remove(&v))).collect();
+    let taken: HashSet<usize> = found.iter().flatten().copied().collect();
+    free.retain(|h| !taken.contains(&h.index));
+    // By order: only between those of which at least one says no EXTVER.
+    let open: Vec<usize> = (0..groups.len()).filter(|&i| found[i].is_none()).collect();
+    let pairs = |g: usize, h: &Hdu| hdus[groups[g].sci].ver.is_none() || h.ver.is_none();
+    if free.len() == open.len() {
+        for (&g, h) in open.iter().zip(&free).filter(|(g, h)| pairs(**g, h)) {
+            found[g] = Some(h.index);
+        }
     } else {
-        for i in open {
-            let next = sci.get(i + 1).map_or(usize::MAX, |s| s.index);
-            let between = |h: &&&Hdu| h.index > sci[i].index && h.index < next && pairs(sci[i], h);
-            found[i] = free.iter().find(between).map(|h| h.index);
+        for g in open {
+            let first = free.partition_point(|h| h.index <= groups[g].sci);
+            let next = groups.get(g + 1).map_or(usize::MAX, |n| n.sci);
+            let between = free[first..].iter().take_while(|h| h.index < next);
+            found[g] = between.filter(|h| pairs(g, h)).map(|h| h.index).next();
         }
     }
     found
@@ -122,13 +298,20 @@ mod tests {
             shape: if pixels { vec![2, 3] } else { vec![] },
             bitpix: -32,
             format: None,
+            start: 0,
             data: 0..0,
         };
         list.iter().enumerate().map(hdu).collect()
     }
 
     fn of(list: &[Entry]) -> Vec<Found> {
-        groups(&file(list)).into_iter().map(|g| (g.sci, g.var, g.dq, g.other)).collect()
+        let groups = associate(&file(list), Layout::Auto).groups;
+        groups.into_iter().map(|g| (g.sci, g.uncertainty.map(|u| u.0), g.mask, g.other)).collect()
+    }
+
+    fn found(list: &[Entry]) -> (Layout, Vec<Group>, Vec<usize>) {
+        let a = associate(&file(list), Layout::Auto);
+        (a.layout, a.groups, a.carried)
     }
 
     const PHU: Entry = (None, None, false);
@@ -175,17 +358,59 @@ mod tests {
     #[test]
     fn contradictions() {
         let sci = (Some("SCI"), Some(1), true);
-        assert_eq!(contradiction(&file(&[PHU, sci, (Some("SCI"), Some(2), true)])), None);
-        assert_eq!(contradiction(&file(&[PHU, (Some("SCI"), None, true), (Some("SCI"), None, true)])), None);
-        assert_eq!(contradiction(&file(&[PHU, sci, sci])).map(|(hdu, _)| hdu), Some(2));
+        assert_eq!(contradiction(&file(&[PHU, sci, (Some("SCI"), Some(2), true)]), Layout::Auto), None);
+        assert_eq!(
+            contradiction(&file(&[PHU, (Some("SCI"), None, true), (Some("SCI"), None, true)]), Layout::Auto),
+            None
+        );
+        assert_eq!(contradiction(&file(&[PHU, sci, sci]), Layout::Auto).map(|(hdu, _)| hdu), Some(2));
         let mut table = file(&[PHU, sci, (Some("DQ"), Some(1), false)]);
         table[2].kind = HduKind::BinTable;
-        assert_eq!(contradiction(&table).map(|(hdu, _)| hdu), Some(2));
+        assert_eq!(contradiction(&table, Layout::Auto).map(|(hdu, _)| hdu), Some(2));
     }
 
     #[test]
     fn every_image_where_nothing_is_named_sci() {
         assert_eq!(of(&[PHU, (None, None, true), (Some("RED"), None, true)]).len(), 2);
         assert_eq!(of(&[PHU, (Some("DQ"), None, true)]), [(1, None, None, vec![])]);
+    }
+
+    #[test]
+    fn names_of_observatories() {
+        use UncertaintyKind::{StdDev, Variance};
+        let image = |name| (Some(name), Some(1), true);
+        let p = (None, None, true);
+        let group = |sci, uncertainty, mask, other: &[usize]| Group { sci, uncertainty, mask, other: other.to_vec() };
+
+        let hst = found(&[PHU, image("SCI"), image("ERR"), image("DQ"), (Some("SCI"), Some(2), true)]);
+        assert_eq!(hst.0, Layout::Hst);
+        assert_eq!(hst.1, [group(1, Some((2, StdDev)), Some(3), &[]), group(4, None, None, &[])]);
+
+        let jwst = found(&[PHU, image("SCI"), image("ERR"), image("DQ"), image("VAR_POISSON"), image("AREA")]);
+        assert_eq!(jwst.0, Layout::Jwst);
+        assert_eq!(jwst.1, [group(1, Some((2, StdDev)), Some(3), &[4, 5])]);
+
+        let n = |name| (Some(name), None, true);
+        let lsst = found(&[PHU, n("IMAGE"), n("MASK"), n("VARIANCE"), (Some("ArchiveIndex"), None, false)]);
+        assert_eq!(lsst, (Layout::Lsst, vec![group(1, Some((3, Variance)), Some(2), &[])], vec![4]));
+
+        let ccd = found(&[p, n("MASK"), n("UNCERT"), n("PSFIMAGE")]);
+        assert_eq!(ccd, (Layout::Ccddata, vec![group(0, Some((2, StdDev)), Some(1), &[3])], vec![]));
+
+        let plain = associate(&file(&[PHU, image("SCI"), image("ERR"), image("DQ")]), Layout::Plain);
+        assert_eq!(plain.groups.len(), 3);
+    }
+
+    #[test]
+    fn ten_thousand_extensions_take_no_time() {
+        let mut list = vec![PHU];
+        for i in 0..10_000 {
+            list.extend(["SCI", "VAR", "DQ"].map(|n| (Some(n), (i % 3 == 0).then_some(i), true)));
+        }
+        let hdus = file(&list);
+        assert!(contradiction(&hdus, Layout::Auto).is_none());
+        let all = associate(&hdus, Layout::Auto).groups;
+        assert_eq!(all.len(), 10_000);
+        assert!(all.iter().all(|g| g.uncertainty.map(|u| u.0) == Some(g.sci + 1) && g.mask == Some(g.sci + 2)));
     }
 }

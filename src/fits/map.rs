@@ -3,14 +3,16 @@
 //! The file's device, inode, size and modification time are taken at opening and compared again by [`Mapping::check`]
 //! before and after each tile, so a file that is truncated, rewritten or replaced under a run ends that run with an
 //! error instead of a mixture of old and new pixels. The descriptor is closed once the mapping stands: ten thousand
-//! files fit under a limit of 1,024 open ones.
+//! files fit under a limit of 1,024 open ones. A file that is packed as a whole (gzip, bzip2, compress) is unpacked to a
+//! temporary file, and that is mapped.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::guard::Guard;
+use super::inflate::{self, Failure, Limits, Packing};
 use crate::{Error, Result};
 
 /// What must stay the same while a file is in use.
@@ -31,17 +33,26 @@ impl Identity {
 /// The bytes of a file, read when touched.
 pub(crate) struct Mapping {
     path: PathBuf,
-    identity: Identity,
-    /// Goes before the mapping does.
-    guard: Option<Guard>,
-    map: Option<memmap2::Mmap>,
+    /// `None` for what has no file to be compared with.
+    identity: Option<Identity>,
+    bytes: Bytes,
+    packing: Option<Packing>,
     headers: AtomicU64,
     pixels: AtomicU64,
 }
 
+enum Bytes {
+    Mapped {
+        /// Goes before the mapping does.
+        guard: Guard,
+        map: memmap2::Mmap,
+    },
+    Memory(Vec<u8>),
+}
+
 impl Mapping {
-    /// Maps a regular file. The name is a plain name: no character in it has a meaning.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// Maps a regular file, or what it unpacks to. The name is a plain name: no character in it has a meaning.
+    pub(crate) fn open(path: &Path, max_inflate: Option<u64>) -> Result<Self> {
         // Without O_NONBLOCK the opening of a FIFO would wait for a writer.
         let file = OpenOptions::new()
             .read(true)
@@ -53,48 +64,64 @@ impl Mapping {
             let what = if meta.is_dir() { "it is a directory" } else { "it is not a regular file" };
             return Err(Error::NotFits { path: path.to_path_buf(), reason: what.into() });
         }
-        let map = Self::map(&file, meta.len(), path)?;
-        Ok(Mapping {
-            path: path.to_path_buf(),
-            identity: Identity::of(&meta),
-            guard: map.as_ref().map(|m| Guard::new(m.as_ptr(), m.len())),
-            map,
-            headers: AtomicU64::new(0),
-            pixels: AtomicU64::new(0),
-        })
+        let mut first = [0; 4];
+        let packing = match file.read_exact_at(&mut first, 0) {
+            Ok(()) => inflate::sniff(&first),
+            // Too short for anything; what it is instead the scan says.
+            Err(_) => None,
+        };
+        let (bytes, identity) = match packing {
+            None => (Bytes::map(&file, meta.len(), path)?, Identity::of(&meta)),
+            Some(packing) => (unpacked(&file, meta.len(), packing, max_inflate, path)?, Identity::of(&meta)),
+        };
+        Ok(Mapping { packing, ..Self::new(path, Some(identity), bytes) })
     }
 
-    fn map(file: &File, len: u64, path: &Path) -> Result<Option<memmap2::Mmap>> {
-        if len == 0 {
-            return Ok(None);
-        }
-        // SAFETY: the mapping is read-only and private to this type, which hands out `&[u8]` alone. Another process
-        // may still change the file under it: what is read then is any byte, never an address or a length, since
-        // headers are copied before they are parsed; and `check` refuses the result. A page that is gone reads as
-        // zeros: see `guard`.
-        let map = unsafe { memmap2::MmapOptions::new().map(file) };
-        map.map(Some).map_err(Error::io(path, "cannot map"))
+    fn new(path: &Path, identity: Option<Identity>, bytes: Bytes) -> Self {
+        let (headers, pixels) = (AtomicU64::new(0), AtomicU64::new(0));
+        Mapping { path: path.to_path_buf(), identity, bytes, packing: None, headers, pixels }
+    }
+
+    /// A file that is in memory; `path` is for messages.
+    pub(crate) fn of_bytes(bytes: Vec<u8>, path: &Path) -> Self {
+        Self::new(path, None, Bytes::Memory(bytes))
+    }
+
+    /// A temporary file that nobody else sees; `path` is that of the file that it was made from, for messages.
+    pub(crate) fn of_temporary(file: &File, path: &Path) -> Result<Self> {
+        let len = file.metadata().map_err(Error::io(path, "cannot stat what was unpacked"))?.len();
+        Ok(Self::new(path, None, Bytes::map(file, len, path)?))
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Bytes; of a packed file those that it unpacks to.
     pub(crate) fn len(&self) -> u64 {
-        self.identity.size
+        match &self.bytes {
+            Bytes::Mapped { map, .. } => map.len() as u64,
+            Bytes::Memory(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// How the whole file is packed, if it is.
+    pub(crate) fn packing(&self) -> Option<Packing> {
+        self.packing
     }
 
     /// Bytes `start..end`; the caller has checked them against [`len`](Self::len), and counts what it reads.
     pub(crate) fn bytes(&self, start: u64, end: u64) -> &[u8] {
-        match &self.map {
-            Some(map) => &map[start as usize..end as usize],
-            None => &[],
-        }
+        let all = match &self.bytes {
+            Bytes::Mapped { map, .. } => &map[..],
+            Bytes::Memory(bytes) => bytes,
+        };
+        &all[start as usize..end as usize]
     }
 
     /// Tells the system that these bytes come next.
     pub(crate) fn will_need(&self, start: u64, end: u64) {
-        if let Some(map) = &self.map {
+        if let Bytes::Mapped { map, .. } = &self.bytes {
             // Advice may be refused; nothing depends on it.
             let _ = map.advise_range(memmap2::Advice::WillNeed, start as usize, (end - start) as usize);
         }
@@ -105,7 +132,9 @@ impl Mapping {
     pub(crate) fn done_with(&self, start: u64, end: u64) {
         const PAGE: u64 = 4096;
         let (first, last) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
-        if let Some(map) = self.map.as_ref().filter(|_| first < last) {
+        if let Bytes::Mapped { map, .. } = &self.bytes
+            && first < last
+        {
             let advice = memmap2::UncheckedAdvice::DontNeed;
             // SAFETY: a shared, read-only mapping of a file: the pages are read from the file again when touched.
             // Advice may be refused; nothing depends on it.
@@ -131,20 +160,21 @@ impl Mapping {
     /// Whether the file is still the one that was opened.
     pub(crate) fn check(&self) -> Result<()> {
         let changed = |what: &str| Err(Error::Changed { path: self.path.clone(), what: what.into() });
-        if self.guard.as_ref().is_some_and(Guard::is_broken) {
+        if matches!(&self.bytes, Bytes::Mapped { guard, .. } if guard.is_broken()) {
             return changed("a page of it cannot be read any more");
         }
+        let Some(identity) = self.identity else { return Ok(()) };
         match std::fs::metadata(&self.path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => changed("it is gone"),
             Err(e) => Err(Error::io(&self.path, "cannot stat")(e)),
             Ok(meta) => {
                 let now = Identity::of(&meta);
-                if now == self.identity {
+                if now == identity {
                     Ok(())
-                } else if (now.dev, now.ino) != (self.identity.dev, self.identity.ino) {
+                } else if (now.dev, now.ino) != (identity.dev, identity.ino) {
                     changed("another file has its name")
-                } else if now.size != self.identity.size {
-                    changed(&format!("{} bytes when opened, {} now", self.identity.size, now.size))
+                } else if now.size != identity.size {
+                    changed(&format!("{} bytes when opened, {} now", identity.size, now.size))
                 } else {
                     changed("it was written to")
                 }
@@ -154,6 +184,40 @@ impl Mapping {
 
     /// Whether `meta` is of this very file.
     pub(crate) fn is_file(&self, meta: &Metadata) -> bool {
-        (meta.dev(), meta.ino()) == (self.identity.dev, self.identity.ino)
+        self.identity.is_some_and(|i| (meta.dev(), meta.ino()) == (i.dev, i.ino))
+    }
+}
+
+impl Bytes {
+    fn map(file: &File, len: u64, path: &Path) -> Result<Self> {
+        if len == 0 {
+            return Ok(Bytes::Memory(Vec::new()));
+        }
+        // SAFETY: the mapping is read-only and private to this type, which hands out `&[u8]` alone. Another process
+        // may still change the file under it: what is read then is any byte, never an address or a length, since
+        // headers are copied before they are parsed; and `check` refuses the result. A page that is gone reads as
+        // zeros: see `guard`.
+        let map = unsafe { memmap2::MmapOptions::new().map(file) };
+        let map = map.map_err(Error::io(path, "cannot map"))?;
+        Ok(Bytes::Mapped { guard: Guard::new(map.as_ptr(), map.len()), map })
+    }
+}
+
+/// What a packed file holds, in an unlinked temporary file.
+fn unpacked(file: &File, len: u64, packing: Packing, max: Option<u64>, path: &Path) -> Result<Bytes> {
+    let limit = max.unwrap_or_else(|| Limits::default().of(len));
+    let folder = std::env::temp_dir();
+    let not = |reason: String| Error::NotFits { path: path.to_path_buf(), reason };
+    match inflate::unpack(file, packing, limit, &folder) {
+        Ok((file, len)) => Bytes::map(&file, len, path),
+        Err(Failure::Io(e)) => Err(Error::io(path, "cannot read")(e)),
+        Err(Failure::Temporary(e)) => Err(Error::io(&folder, "cannot unpack to a temporary file")(e)),
+        Err(Failure::Damaged(what)) => Err(not(format!("it is packed, and damaged: {what}"))),
+        Err(Failure::TooLarge { limit }) => {
+            let what =
+                format!("it is packed, and unpacks to more than {limit} bytes; raise --max-inflate if that is right");
+            Err(not(what))
+        }
+        Err(Failure::Unsupported) => Err(not("it is a zip archive; unpack it first".into())),
     }
 }

@@ -3,20 +3,29 @@
 //! Nothing here knows of kernels, variance rules or devices.
 
 pub(crate) mod checksum;
+mod codec;
 mod file;
 mod guard;
 pub mod header;
+mod inflate;
 mod layout;
+mod lzw;
 mod map;
+mod pack;
+mod raw;
 mod scan;
 mod section;
+mod tiled;
 mod writer;
 
 pub use file::FitsFile;
 pub use header::{Header, Value};
-pub(crate) use layout::{contradiction, groups};
+pub(crate) use layout::{Group, associate, contradiction};
+pub use layout::{Layout, UncertaintyKind};
+pub use pack::{Compression, Method};
+pub use raw::RawHdu;
 pub use scan::{Hdu, HduKind};
 pub use section::Section;
-pub use writer::{FitsWriter, ImageSpec};
+pub use writer::{FitsWriter, HduSpec, ImageSpec};
 #[cfg(feature = "cli")]
 pub(crate) use writer::{check_target, folder_of};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::header::{BLOCK, Bad, CARD, Header, Value};
 use super::map::Mapping;
+use super::tiled;
 use crate::dtype::PixelFormat;
 use crate::error::escape;
 use crate::{Error, Result};
@@ -63,6 +64,8 @@ pub struct Hdu {
     pub bitpix: i64,
     /// How stored numbers become values; `None` for what is no image.
     pub format: Option<PixelFormat>,
+    /// First byte of its header in the file.
+    pub start: u64,
     /// Byte range of the data in the file, without padding.
     pub data: Range<u64>,
 }
@@ -121,19 +124,15 @@ fn truncated(map: &Mapping, hdu: usize, expected: u64) -> Error {
     Error::Truncated { path: map.path().to_path_buf(), hdu, expected, found: map.len() }
 }
 
-/// Says clearly what a file is that is not plain FITS.
+/// Says clearly that a file is not FITS.
 fn refuse_foreign(map: &Mapping) -> Result<()> {
     let not = |reason: &str| Err(Error::NotFits { path: map.path().to_path_buf(), reason: reason.into() });
-    if map.len() == 0 {
-        return not("it is empty");
-    }
-    let start = map.bytes(0, map.len().min(CARD as u64));
-    match start {
-        [0x1f, 0x8b, ..] => not("it is compressed with gzip; unpack it first (gunzip)"),
-        [0x1f, 0x9d, ..] => not("it is compressed with compress; unpack it first (gunzip)"),
-        [b'B', b'Z', b'h', ..] => not("it is compressed with bzip2; unpack it first (bunzip2)"),
-        [b'P', b'K', 3, 4, ..] => not("it is a zip archive; unpack it first"),
-        _ if start.starts_with(b"SIMPLE") => Ok(()),
+    let packed = map.packing().is_some();
+    match map.bytes(0, map.len().min(CARD as u64)) {
+        start if start.starts_with(b"SIMPLE") => Ok(()),
+        [] if packed => not("it is packed, and empty"),
+        [] => not("it is empty"),
+        _ if packed => not("it is packed, and what it unpacks to does not start with SIMPLE"),
         _ => not("it does not start with SIMPLE"),
     }
 }
@@ -222,12 +221,17 @@ fn scan_one(map: &Mapping, index: usize, at: u64) -> Result<Hdu> {
         shape: axes.iter().rev().map(|&n| n as usize).collect(),
         bitpix: own_bitpix,
         format: None,
+        start: at,
         data: start..end,
         header: Arc::new(header),
     };
     match hdu.kind {
         HduKind::Image => hdu.format = Some(format(map, &hdu)?),
-        HduKind::CompressedImage => describe_compressed(map, &mut hdu)?,
+        HduKind::CompressedImage => {
+            let (shape, bitpix, format) = tiled::describe(&hdu.header).map_err(|e| bad(map, index, e))?;
+            (hdu.shape, hdu.bitpix, hdu.format) = (shape, bitpix, Some(format));
+            hdu.name = image_name(&hdu.header);
+        }
         _ => {}
     }
     Ok(hdu)
@@ -253,6 +257,14 @@ fn read_header(map: &Mapping, index: usize, at: u64) -> Result<(Header, u64)> {
     }
 }
 
+/// EXTNAME of a compressed image. A table that was made from an image without a name has one of its own, and where there
+/// are two the other is the image's.
+fn image_name(h: &Header) -> Option<String> {
+    let names =
+        h.get_all("EXTNAME").filter_map(|v| if let Value::Text(t) = v { Some(t.trim().to_string()) } else { None });
+    names.filter(|n| n != "COMPRESSED_IMAGE").last()
+}
+
 /// BSCALE, BZERO, BLANK.
 fn format(map: &Mapping, hdu: &Hdu) -> Result<PixelFormat> {
     let h = &hdu.header;
@@ -264,22 +276,4 @@ fn format(map: &Mapping, hdu: &Hdu) -> Result<PixelFormat> {
     };
     PixelFormat::fits(hdu.bitpix, number("BSCALE", 1.0)?, number("BZERO", 0.0)?, h.get_i64("BLANK"))
         .ok_or_else(|| bad(map, hdu.index, "BITPIX is not legal"))
-}
-
-/// Shape and type of a compressed image, for `info`; its pixels are not read here.
-fn describe_compressed(map: &Mapping, hdu: &mut Hdu) -> Result<()> {
-    let get = |key: &str| hdu.header.get_i64(key).ok_or_else(|| bad(map, hdu.index, format!("{key} is missing")));
-    let naxis = get("ZNAXIS")?;
-    if !(0..=999).contains(&naxis) {
-        return Err(bad(map, hdu.index, format!("ZNAXIS = {naxis} is not in 0 to 999")));
-    }
-    let mut shape = Vec::new();
-    for i in (1..=naxis).rev() {
-        let n = get(&format!("ZNAXIS{i}"))?;
-        shape.push(usize::try_from(n).map_err(|_| bad(map, hdu.index, format!("ZNAXIS{i} = {n} is negative")))?);
-    }
-    let bitpix = get("ZBITPIX")?;
-    (hdu.shape, hdu.bitpix) = (shape, bitpix);
-    hdu.format = Some(format(map, hdu)?);
-    Ok(())
 }

@@ -1,36 +1,64 @@
-//! A section: the bytes of one image HDU in a mapped file. Read by window; nothing is kept.
+//! A section: the pixels of one image HDU in a mapped file. Read by window; nothing is kept.
+//!
+//! Plain pixels are handed out as the bytes of the mapping. Those of a tile-compressed image are decoded on demand, only
+//! the tiles that a window touches.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::map::Mapping;
-use super::scan::Hdu;
+use super::scan::{Hdu, HduKind};
+use super::tiled::{Scratch, Tiled};
 use crate::dtype::PixelFormat;
 use crate::window::Window;
+use crate::{Error, Result};
 
-/// Big-endian pixels in a file, with what makes values of them.
+/// Pixels in a file, with what makes values of them.
 #[derive(Clone)]
 pub struct Section {
     map: Arc<Mapping>,
     hdu: usize,
-    start: u64,
+    pixels: Pixels,
     shape: Vec<usize>,
     format: PixelFormat,
 }
 
+#[derive(Clone)]
+enum Pixels {
+    /// One after the other from this byte on.
+    Plain(u64),
+    Tiled(Arc<Tiled>),
+    /// Tiles that were decoded to a temporary file, from its start on.
+    Spooled(Arc<Mapping>),
+}
+
+thread_local! {
+    /// Tiles are decoded in here.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 impl Section {
-    /// `hdu` was scanned: its data lie inside the file, and its size fits u64.
-    pub(crate) fn new(map: Arc<Mapping>, hdu: &Hdu) -> Self {
-        Section {
+    /// `hdu` was scanned and is an image: its data lie inside the file, and its size fits u64.
+    ///
+    /// # Errors
+    /// The table of a compressed image contradicts itself.
+    pub(crate) fn new(map: Arc<Mapping>, hdu: &Hdu) -> Result<Self> {
+        let pixels = match hdu.kind {
+            HduKind::CompressedImage => Pixels::Tiled(Arc::new(Tiled::new(&map, hdu)?)),
+            _ => Pixels::Plain(hdu.data.start),
+        };
+        Ok(Section {
             map,
             hdu: hdu.index,
-            start: hdu.data.start,
+            pixels,
             shape: hdu.shape.clone(),
             // A scanned image has a format; an HDU made by hand may not.
             format: hdu.format.unwrap_or(PixelFormat::native(crate::DType::U8)),
-        }
+        })
     }
 
     /// numpy order.
@@ -57,40 +85,120 @@ impl Section {
         &self.map
     }
 
-    /// The stored bytes of pixels `flat` (C order) of a window that was checked, as runs of consecutive bytes.
+    /// Where plain pixels start, and in which mapping; `None` if they must be decoded.
+    fn plain(&self) -> Option<(&Mapping, u64)> {
+        match &self.pixels {
+            Pixels::Plain(start) => Some((&self.map, *start)),
+            Pixels::Tiled(_) => None,
+            Pixels::Spooled(map) => Some((map, 0)),
+        }
+    }
+
+    /// Whether the stored numbers lie in the file as they are, so that [`runs`](Self::runs) finds them.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain().is_some()
+    }
+
+    /// Pixels of a full-width band that should be asked for at once; 1 if that does not matter.
+    pub(crate) fn band(&self) -> usize {
+        if let Pixels::Tiled(t) = &self.pixels { t.band() } else { 1 }
+    }
+
+    /// The stored bytes of pixels `flat` (C order) of a window that was checked, as runs of consecutive bytes. There
+    /// are none if the section is not plain.
     pub(crate) fn runs<'a>(&'a self, window: &Window, flat: Range<usize>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let size = self.format.size() as u64;
+        let plain = self.plain();
+        let flat = if plain.is_some() { flat } else { 0..0 };
+        let (map, start) = plain.unwrap_or((&self.map, 0));
         window
             .runs(&self.shape, flat)
-            .map(move |run| self.map.bytes(self.start + run.start as u64 * size, self.start + run.end as u64 * size))
+            .map(move |run| map.bytes(start + run.start as u64 * size, start + run.end as u64 * size))
     }
 
     /// The same, where they are one run: the window is whole but for its slowest axis.
     pub(crate) fn slice(&self, window: &Window, flat: Range<usize>) -> Option<&[u8]> {
+        let (map, start) = self.plain()?;
         let size = self.format.size() as u64;
         let first = window.contiguous(&self.shape)? + flat.start;
-        let start = self.start + first as u64 * size;
-        Some(self.map.bytes(start, start + flat.len() as u64 * size))
+        let start = start + first as u64 * size;
+        Some(map.bytes(start, start + flat.len() as u64 * size))
+    }
+
+    /// The stored bytes of pixels `flat` of a window that was checked, decoded if need be.
+    ///
+    /// # Errors
+    /// A tile is damaged.
+    pub(crate) fn read(&self, window: &Window, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
+        let Pixels::Tiled(tiled) = &self.pixels else {
+            let mut at = 0;
+            for run in self.runs(window, flat) {
+                out[at..at + run.len()].copy_from_slice(run);
+                at += run.len();
+            }
+            return Ok(());
+        };
+        let read = SCRATCH.with_borrow_mut(|scratch| tiled.read(&self.map, window, flat, scratch, out));
+        match read {
+            Ok(bytes) => {
+                self.map.count(bytes);
+                Ok(())
+            }
+            Err(what) => {
+                // A file that was cut meanwhile explains any damage.
+                self.map.check()?;
+                Err(Error::Damaged { path: self.path().to_path_buf(), hdu: self.hdu, what })
+            }
+        }
+    }
+
+    /// The same section with its tiles decoded to an unlinked temporary file, band by band: for who cannot hold a band of
+    /// every frame.
+    ///
+    /// # Errors
+    /// A tile is damaged; the temporary file cannot be written.
+    pub(crate) fn spooled(&self) -> Result<Self> {
+        if self.is_plain() {
+            return Ok(self.clone());
+        }
+        let folder = std::env::temp_dir();
+        let failed = |e| Error::io(&folder, "cannot write a temporary file")(e);
+        let mut file = tempfile::tempfile_in(&folder).map_err(failed)?;
+        let whole = Window::full(&self.shape);
+        let mut bytes = Vec::new();
+        let mut at = 0;
+        while at < whole.len() {
+            let end = whole.len().min(at + self.band());
+            bytes.resize((end - at) * self.format.size(), 0);
+            self.read(&whole, at..end, &mut bytes)?;
+            file.write_all(&bytes).map_err(failed)?;
+            at = end;
+        }
+        let map = Mapping::of_temporary(&file, self.path())?;
+        Ok(Section { pixels: Pixels::Spooled(Arc::new(map)), ..self.clone() })
     }
 
     /// These pixels were read: lets go of their pages.
     pub(crate) fn done_with(&self, window: &Window, flat: Range<usize>) {
         // The pages of a window of many runs go with the mapping: its rows share them with pixels still to be read.
-        if let Some(first) = window.contiguous(&self.shape) {
+        if let (Some((map, start)), Some(first)) = (self.plain(), window.contiguous(&self.shape)) {
             let size = self.format.size() as u64;
-            let start = self.start + (first + flat.start) as u64 * size;
-            self.map.done_with(start, start + flat.len() as u64 * size);
+            let start = start + (first + flat.start) as u64 * size;
+            map.done_with(start, start + flat.len() as u64 * size);
         }
     }
 
-    /// These pixels come next: counts them as read, and tells the system.
+    /// These pixels come next: counts them as read, and tells the system. Those that must be decoded are counted then.
     pub(crate) fn begin(&self, window: &Window, flat: Range<usize>) {
+        let Some((map, start)) = self.plain() else { return };
         let size = self.format.size() as u64;
-        self.map.count(flat.len() as u64 * size);
+        if matches!(self.pixels, Pixels::Plain(_)) {
+            map.count(flat.len() as u64 * size);
+        }
         let mut runs = window.runs(&self.shape, flat);
         if let Some(first) = runs.next() {
             let last = runs.last().unwrap_or(first.clone());
-            self.map.will_need(self.start + first.start as u64 * size, self.start + last.end as u64 * size);
+            map.will_need(start + first.start as u64 * size, start + last.end as u64 * size);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! temporary file; one that a killed run left is removed by the next run to the same target. Every HDU gets DATASUM and CHECKSUM. The mode is what the umask says. No time is written.
 
 use std::fs::{File, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,33 +14,79 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::checksum::Sum;
-use super::header::{BLOCK, Header};
-use crate::dtype::DType;
+use super::header::{BLOCK, Header, Value};
+use super::pack::{Compression, Packer};
+use super::raw::RawHdu;
+use crate::dtype::{DType, PixelFormat};
 use crate::pixels::Pixels;
 use crate::{Error, Result};
 
-/// One image extension to come.
+/// One HDU to come.
+#[derive(Clone, Debug)]
+pub enum HduSpec {
+    /// Cards without data; those that lay out an HDU are replaced.
+    Header(Header),
+    /// An image, written with [`FitsWriter::write`].
+    Image(ImageSpec),
+    /// An HDU of another file, byte for byte; with other cards if there are any.
+    Raw(RawHdu, Option<Header>),
+}
+
+/// One image to come.
 #[derive(Clone, Debug)]
 pub struct ImageSpec {
     /// Cards to carry; those that lay out the data are replaced.
     pub header: Header,
     /// EXTNAME.
-    pub name: String,
+    pub name: Option<String>,
     /// EXTVER.
-    pub ver: i64,
+    pub ver: Option<i64>,
     /// numpy order.
     pub shape: Vec<usize>,
-    /// Type of the pixels as they are written.
-    pub dtype: DType,
+    /// Type of the stored numbers, BSCALE, BZERO, BLANK; see [`PixelFormat::disk`]. On disk they are big-endian.
+    pub format: PixelFormat,
+    /// Tile compression. Then the HDU is a table, and cannot be the first.
+    pub compression: Option<Compression>,
+}
+
+impl ImageSpec {
+    /// An extension with pixels of this type.
+    pub fn new(name: &str, ver: i64, shape: &[usize], dtype: DType) -> Self {
+        ImageSpec {
+            header: Header::new(),
+            name: Some(name.into()),
+            ver: Some(ver),
+            shape: shape.to_vec(),
+            format: PixelFormat::disk(dtype),
+            compression: None,
+        }
+    }
+
+    /// With the cards of another image.
+    pub fn with_header(mut self, header: Header) -> Self {
+        self.header = header;
+        self
+    }
 }
 
 /// An HDU in the file.
 struct Slot {
     header: Header,
     at: u64,
+    /// First byte of the data, and their number.
     data: u64,
     len: u64,
     sum: Sum,
+    kind: SlotKind,
+    /// Its data, if where they go is not known yet.
+    spooled: Option<File>,
+}
+
+enum SlotKind {
+    Plain,
+    /// Packed as it comes, written at the end.
+    Packed(Box<Packer>),
+    Raw(Box<RawHdu>, Option<Header>),
 }
 
 /// A FITS file being written.
@@ -49,77 +95,168 @@ pub struct FitsWriter {
     target: PathBuf,
     overwrite: bool,
     slots: Vec<Slot>,
+    /// Slots of the images, in order.
+    images: Vec<usize>,
+    /// Some image is packed: where the HDUs after it are is known at the end.
+    floating: bool,
 }
 
-/// Cards that belong to the place of an HDU, not to what it says.
-fn is_structural(key: &str) -> bool {
+/// Cards that a header begins with, in the order of the standard.
+pub(super) fn is_mandatory(key: &str) -> bool {
     let axis = key.strip_prefix("NAXIS").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-    axis || matches!(
-        key,
-        "SIMPLE"
-            | "XTENSION"
-            | "BITPIX"
-            | "EXTEND"
-            | "PCOUNT"
-            | "GCOUNT"
-            | "GROUPS"
-            | "BSCALE"
-            | "BZERO"
-            | "BLANK"
-            | "EXTNAME"
-            | "EXTVER"
-            | "NEXTEND"
-            | "CHECKSUM"
-            | "DATASUM"
-            | "INHERIT"
-            | "END"
-    )
+    axis || matches!(key, "SIMPLE" | "XTENSION" | "BITPIX" | "PCOUNT" | "GCOUNT" | "GROUPS" | "END")
+}
+
+/// A value that is there already stays as it was written.
+fn keep_or_set(h: &mut Header, at: usize, key: &str, value: impl Into<Value>, comment: &str) -> usize {
+    let value = value.into();
+    let same = match (h.get(key), &value) {
+        (Some(Value::Integer(a)), Value::Real(b)) => a as f64 == *b,
+        (Some(Value::Real(a)), Value::Integer(b)) => a == *b as f64,
+        (Some(old), new) => old == *new,
+        (None, _) => false,
+    };
+    let new = h.get(key).is_none();
+    if !same {
+        h.set_at(at, key, value, comment);
+    }
+    at + usize::from(new)
+}
+
+/// Puts the mandatory cards in front, each as it was where it says the same.
+fn with_layout(carried: &Header, layout: Vec<(String, Value, &str)>) -> Header {
+    let keys: Vec<String> = layout.iter().map(|l| l.0.clone()).collect();
+    let mut front = Vec::new();
+    for (key, value, comment) in layout {
+        match carried.position(&key).filter(|_| carried.get(&key).as_ref() == Some(&value)) {
+            Some(at) => front.push(carried.cards()[at]),
+            None => {
+                let mut one = Header::new();
+                one.set(&key, value, comment);
+                front.extend_from_slice(one.cards());
+            }
+        }
+    }
+    // A primary may say that it has no groups.
+    let says = |key: &str, value: i64| carried.get_i64(key) == Some(value) && !keys.iter().any(|k| k == key);
+    let idle = [says("PCOUNT", 0), says("GCOUNT", 1)];
+    let mut rest = carried.clone();
+    rest.remove_where(|key| match key {
+        "PCOUNT" => !idle[0],
+        "GCOUNT" => !idle[1],
+        _ => is_mandatory(key),
+    });
+    Header::from_cards(front.into_iter().chain(rest.cards().iter().copied()))
+}
+
+fn legal(bitpix: i64) -> bool {
+    PixelFormat::fits(bitpix, 1.0, 0.0, None).is_some()
 }
 
 fn primary_header(carried: &Header, extensions: usize) -> Header {
-    let mut h = carried.clone();
-    h.remove_where(is_structural);
-    h.set_at(0, "SIMPLE", true, "conforms to FITS standard");
-    h.set_at(1, "BITPIX", 8i64, "array data type");
-    h.set_at(2, "NAXIS", 0i64, "number of array dimensions");
-    h.set_at(3, "EXTEND", true, "");
-    h.set_at(4, "NEXTEND", extensions as i64, "number of extensions");
+    // Without data any legal BITPIX will do.
+    let own = carried.get_i64("BITPIX").filter(|b| carried.get_i64("NAXIS") == Some(0) && legal(*b));
+    let layout: [(&str, Value, &str); 3] = [
+        ("SIMPLE", true.into(), "conforms to FITS standard"),
+        ("BITPIX", own.unwrap_or(8).into(), "array data type"),
+        ("NAXIS", 0i64.into(), "number of array dimensions"),
+    ];
+    let mut h = with_layout(carried, layout.map(|(k, v, c)| (k.to_string(), v, c)).to_vec());
+    h.remove_where(|k| matches!(k, "BSCALE" | "BZERO" | "BLANK"));
+    if extensions > 0 {
+        keep_or_set(&mut h, 3, "EXTEND", true, "");
+    }
+    if h.get("NEXTEND").is_some() {
+        keep_or_set(&mut h, 4, "NEXTEND", extensions as i64, "number of extensions");
+    }
     h
 }
 
-fn image_header(spec: &ImageSpec) -> Header {
-    let mut h = spec.header.clone();
-    h.remove_where(is_structural);
-    let (bitpix, bzero) = spec.dtype.fits();
-    h.set_at(0, "XTENSION", "IMAGE", "Image extension");
-    h.set_at(1, "BITPIX", bitpix, "array data type");
-    h.set_at(2, "NAXIS", spec.shape.len() as i64, "number of array dimensions");
-    let mut at = 3;
+fn image_header(spec: &ImageSpec, primary: bool, extensions: usize) -> Header {
+    let bitpix = spec.format.stored.fits().0;
+    let mut layout: Vec<(String, Value, &str)> = vec![match primary {
+        true => ("SIMPLE".into(), true.into(), "conforms to FITS standard"),
+        false => ("XTENSION".into(), "IMAGE".into(), "Image extension"),
+    }];
+    layout.push(("BITPIX".into(), bitpix.into(), "array data type"));
+    layout.push(("NAXIS".into(), (spec.shape.len() as i64).into(), "number of array dimensions"));
     for (i, &n) in spec.shape.iter().rev().enumerate() {
-        h.set_at(at, &format!("NAXIS{}", i + 1), n as i64, "");
-        at += 1;
+        layout.push((format!("NAXIS{}", i + 1), (n as i64).into(), ""));
     }
-    h.set_at(at, "PCOUNT", 0i64, "number of parameters");
-    h.set_at(at + 1, "GCOUNT", 1i64, "number of groups");
-    h.set_at(at + 2, "EXTNAME", spec.name.as_str(), "extension name");
-    h.set_at(at + 3, "EXTVER", spec.ver, "extension version");
-    if let Some(bzero) = bzero {
-        h.set_at(at + 4, "BSCALE", 1i64, "");
-        // 2^63 does not fit an integer value.
-        if bzero < 9e18 {
-            h.set_at(at + 5, "BZERO", bzero as i64, "sign of the integers");
-        } else {
-            h.set_at(at + 5, "BZERO", bzero, "sign of the integers");
+    if !primary {
+        layout.push(("PCOUNT".into(), 0i64.into(), "number of parameters"));
+        layout.push(("GCOUNT".into(), 1i64.into(), "number of groups"));
+    }
+    let mut at = layout.len();
+    let mut h = with_layout(&spec.header, layout);
+    if primary && extensions > 0 {
+        at = keep_or_set(&mut h, at, "EXTEND", true, "");
+    } else if !primary {
+        h.remove("EXTEND");
+    }
+    if !primary {
+        h.remove("NEXTEND");
+    } else if h.get("NEXTEND").is_some() {
+        at = keep_or_set(&mut h, at, "NEXTEND", extensions as i64, "number of extensions");
+    }
+    match &spec.name {
+        Some(name) => at = keep_or_set(&mut h, at, "EXTNAME", name.as_str(), "extension name"),
+        None => h.remove("EXTNAME"),
+    }
+    match spec.ver {
+        Some(ver) => at = keep_or_set(&mut h, at, "EXTVER", ver, "extension version"),
+        None => h.remove("EXTVER"),
+    }
+    let f = &spec.format;
+    if f.is_plain() {
+        if h.get_f64("BSCALE").is_some_and(|s| s != 1.0) || h.get_f64("BZERO").is_some_and(|z| z != 0.0) {
+            h.remove_where(|k| matches!(k, "BSCALE" | "BZERO"));
         }
+    } else {
+        // Who wrote BZERO alone knew that BSCALE is 1.
+        if f.bscale != 1.0 || h.get("BSCALE").is_some() || h.get("BZERO").is_none() {
+            at = keep_or_set(&mut h, at, "BSCALE", number(f.bscale), "");
+        }
+        at = keep_or_set(
+            &mut h,
+            at,
+            "BZERO",
+            number(f.bzero),
+            if f.flipped().is_some() { "sign of the integers" } else { "" },
+        );
+    }
+    match f.blank {
+        Some(blank) => {
+            keep_or_set(&mut h, at, "BLANK", blank, "value of pixels without one");
+        }
+        // In floating-point images it has no meaning, but is written; it is not ours to tidy up.
+        None if f.stored.is_float() && spec.header.get_i64("BITPIX") == Some(bitpix) => {}
+        None => h.remove("BLANK"),
     }
     h
+}
+
+/// An integer where it is one; 2^63 does not fit.
+fn number(v: f64) -> Value {
+    if v.fract() == 0.0 && v.abs() < 9e15 { Value::Integer(v as i64) } else { Value::Real(v) }
 }
 
 /// Room for the sums, so that the header does not grow when they are known.
 fn with_sums(mut header: Header, checksum: &str, datasum: &str) -> Header {
-    header.set("CHECKSUM", checksum, "HDU checksum");
-    header.set("DATASUM", datasum, "data unit checksum");
+    let comment = |h: &Header, key: &str, new: &'static str| if h.get(key).is_some() { "" } else { new };
+    let words = [comment(&header, "CHECKSUM", "HDU checksum"), comment(&header, "DATASUM", "data unit checksum")];
+    header.set("CHECKSUM", checksum, words[0]);
+    header.set("DATASUM", datasum, words[1]);
     header
+}
+
+/// The header with its sums, `data` being the sum of the data.
+fn summed(header: &Header, data: Sum) -> Vec<u8> {
+    let datasum = data.value().to_string();
+    let header = with_sums(header.clone(), NO_CHECKSUM, &datasum);
+    let mut sum = Sum::default();
+    sum.add(0, &header.to_bytes());
+    with_sums(header, &sum.join(data).encode(), &datasum).to_bytes()
 }
 
 /// Bytes that are encoded at once.
@@ -136,28 +273,80 @@ impl FitsWriter {
     /// The target exists and `overwrite` is false, or is no plain file; the folder cannot be written; there is no
     /// room.
     pub fn create(path: impl AsRef<Path>, overwrite: bool, phu: &Header, images: Vec<ImageSpec>) -> Result<Self> {
+        let mut phu = phu.clone();
+        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
+        phu.set("NEXTEND", images.len() as i64, "number of extensions");
+        let hdus = std::iter::once(HduSpec::Header(phu)).chain(images.into_iter().map(HduSpec::Image)).collect();
+        Self::with_hdus(path, overwrite, hdus)
+    }
+
+    /// Lays out a file of any HDUs. If the first is none that can be, an empty primary goes before it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn with_hdus(path: impl AsRef<Path>, overwrite: bool, mut hdus: Vec<HduSpec>) -> Result<Self> {
         let target = path.as_ref().to_path_buf();
         check_target(&target, overwrite)?;
-        let mut slots = Vec::new();
-        let mut at = 0u64;
-        let mut place = |header: Header, len: u64| {
-            let header = with_sums(header, NO_CHECKSUM, NO_DATASUM);
-            let data = at + header.to_bytes().len() as u64;
-            slots.push(Slot { header, at, data, len, sum: Sum::default() });
-            at = data + len.next_multiple_of(BLOCK as u64);
+        let primary = match hdus.first() {
+            Some(HduSpec::Header(_)) => true,
+            Some(HduSpec::Image(image)) => image.compression.is_none(),
+            Some(HduSpec::Raw(raw, _)) => raw.is_primary(),
+            None => false,
         };
-        place(primary_header(phu, images.len()), 0);
-        for spec in &images {
-            if spec.shape.is_empty() {
-                return Err(Error::Parameter(format!("{},{}: FITS has no image without axes", spec.name, spec.ver)));
-            }
-            let pixels: usize = spec.shape.iter().product();
-            place(image_header(spec), (pixels * spec.dtype.size()) as u64);
+        let mut moved = false;
+        if !primary {
+            moved = matches!(hdus.first(), Some(HduSpec::Image(_)));
+            hdus.insert(0, HduSpec::Header(Header::new()));
         }
-
+        let floating = hdus.iter().any(|h| matches!(h, HduSpec::Image(i) if i.compression.is_some()));
+        let extensions = hdus.len() - 1;
+        let (mut slots, mut images) = (Vec::new(), Vec::new());
+        let mut at = 0u64;
+        for (i, spec) in hdus.into_iter().enumerate() {
+            let (header, len, kind) = match spec {
+                HduSpec::Header(h) if i == 0 => (primary_header(&h, extensions), 0, SlotKind::Plain),
+                HduSpec::Header(_) => {
+                    return Err(Error::Parameter("only the first HDU can be without an image".into()));
+                }
+                HduSpec::Image(spec) => {
+                    if spec.shape.is_empty() {
+                        let name = spec.name.unwrap_or_default();
+                        return Err(Error::Parameter(format!("{name}: FITS has no image without axes")));
+                    }
+                    images.push(i);
+                    let pixels: usize = spec.shape.iter().product();
+                    let len = (pixels * spec.format.size()) as u64;
+                    let packed = spec.compression.map(|c| Packer::new(&spec.shape, &spec.format, c)).transpose();
+                    let packed = packed.map_err(Error::io(&target, "cannot make a temporary file for"))?;
+                    let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p)));
+                    // What was in a primary becomes an extension when it is packed.
+                    let mut header = image_header(&spec, i == 0, extensions);
+                    if moved && i == 1 {
+                        header.remove("EXTEND");
+                    }
+                    (header, len, kind)
+                }
+                HduSpec::Raw(raw, header) => {
+                    let data = raw.data_range();
+                    let len = data.end - data.start;
+                    let kept = header.clone().unwrap_or_else(|| raw.header().clone());
+                    (kept, len, SlotKind::Raw(Box::new(raw), header))
+                }
+            };
+            let head = match &kind {
+                SlotKind::Raw(raw, None) => raw.header_range().end - raw.header_range().start,
+                SlotKind::Raw(_, Some(h)) => h.to_bytes().len() as u64,
+                _ => with_sums(header.clone(), NO_CHECKSUM, NO_DATASUM).to_bytes().len() as u64,
+            };
+            let data = at + head;
+            slots.push(Slot { header, at, data, len, sum: Sum::default(), kind, spooled: None });
+            at = data + len.next_multiple_of(BLOCK as u64);
+        }
         let file = temporary(&target)?;
-        let writer = FitsWriter { file, target, overwrite, slots };
-        reserve(writer.file.as_file(), at).map_err(|e| writer.failed(e))?;
+        let writer = FitsWriter { file, target, overwrite, slots, images, floating };
+        if !floating {
+            reserve(writer.file.as_file(), at).map_err(|e| writer.failed(e))?;
+        }
         Ok(writer)
     }
 
@@ -165,18 +354,34 @@ impl FitsWriter {
         Error::io(&self.target, "cannot write")(e)
     }
 
-    /// Writes FITS (big-endian) bytes of image `image` (0 is the first), `offset` bytes into its data.
+    /// Writes FITS (big-endian) bytes of image `image` (0 is the first), `offset` bytes into its data. Images that are
+    /// packed must come in order.
     ///
     /// # Errors
     /// They do not lie inside the image, or the system refuses.
     pub fn write(&mut self, image: usize, offset: u64, bytes: &[u8]) -> Result<()> {
-        let slot = match self.slots.get_mut(image + 1) {
-            Some(s) if offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= s.len) => s,
-            _ => return Err(Error::Parameter(format!("bytes at {offset} lie outside of image {image}"))),
+        let outside = || Error::Parameter(format!("bytes at {offset} do not belong into image {image}"));
+        let slot = self.images.get(image).map(|&i| &mut self.slots[i]).ok_or_else(outside)?;
+        if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > slot.len) {
+            return Err(outside());
+        }
+        let done = match &mut slot.kind {
+            SlotKind::Packed(packer) => packer.write(offset, bytes),
+            _ if self.floating => {
+                slot.sum.add(offset, bytes);
+                slot.spool(offset, bytes).map(|()| true)
+            }
+            _ => {
+                slot.sum.add(offset, bytes);
+                let at = slot.data + offset;
+                self.file.as_file().write_all_at(bytes, at).map(|()| true)
+            }
         };
-        slot.sum.add(offset, bytes);
-        let at = slot.data + offset;
-        self.file.as_file().write_all_at(bytes, at).map_err(|e| self.failed(e))
+        match done {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(outside()),
+            Err(e) => Err(self.failed(e)),
+        }
     }
 
     /// Writes all pixels of image `image`, which was announced with their shape and type.
@@ -187,7 +392,7 @@ impl FitsWriter {
         let size = pixels.dtype().size();
         let native = pixels.as_bytes();
         let found = native.len() as u64;
-        if self.slots.get(image + 1).is_none_or(|s| s.len != found) {
+        if self.images.get(image).is_none_or(|&i| self.slots[i].len != found) {
             return Err(Error::Parameter(format!("image {image} was not announced with {found} bytes")));
         }
         // The sign bit of the types that FITS lacks.
@@ -211,16 +416,17 @@ impl FitsWriter {
     /// Writes the headers with their sums, syncs, and gives the file its name.
     ///
     /// # Errors
-    /// The system refuses, or the target has appeared meanwhile.
-    pub fn finish(self) -> Result<()> {
-        for slot in &self.slots {
-            let datasum = slot.sum.value().to_string();
-            let header = with_sums(slot.header.clone(), NO_CHECKSUM, &datasum);
-            let mut sum = Sum::default();
-            sum.add(0, &header.to_bytes());
-            let header = with_sums(header, &sum.join(slot.sum).encode(), &datasum);
-            let bytes = header.to_bytes();
-            self.file.as_file().write_all_at(&bytes, slot.at).map_err(|e| self.failed(e))?;
+    /// Pixels of a packed image are missing, the system refuses, or the target has appeared meanwhile.
+    pub fn finish(mut self) -> Result<()> {
+        let mut at = 0;
+        for mut slot in std::mem::take(&mut self.slots) {
+            if self.floating {
+                (slot.at, slot.data) = (at, at + (slot.data - slot.at));
+            }
+            at = self.complete(slot)?;
+        }
+        if self.floating {
+            self.file.as_file().set_len(at).map_err(|e| self.failed(e))?;
         }
         self.file.as_file().sync_all().map_err(|e| self.failed(e))?;
         check_target(&self.target, self.overwrite)?;
@@ -237,6 +443,95 @@ impl FitsWriter {
         }
         Ok(())
     }
+
+    /// Writes what is left of an HDU; returns where the next one begins.
+    fn complete(&self, slot: Slot) -> Result<u64> {
+        let put = |bytes: &[u8], at: u64| self.file.as_file().write_all_at(bytes, at).map_err(|e| self.failed(e));
+        match slot.kind {
+            SlotKind::Plain => {
+                put(&summed(&slot.header, slot.sum), slot.at)?;
+                if let Some(mut spool) = slot.spooled {
+                    spool.seek(SeekFrom::Start(0)).map_err(|e| self.failed(e))?;
+                    self.copy(&mut spool, slot.data)?;
+                }
+                Ok(slot.data + slot.len.next_multiple_of(BLOCK as u64))
+            }
+            SlotKind::Packed(packer) => {
+                let primary = slot.header.get("SIMPLE").is_some();
+                let missing = || Error::Parameter("pixels of a packed image are missing".into());
+                let mut table = packer.finish(&slot.header, primary).ok_or_else(missing)?;
+                let mut sum = Sum::default();
+                sum.add(0, &table.rows);
+                // Rows are of whole words, so the heap begins at one.
+                let header = summed(&table.header, sum.join(table.heap_sum));
+                put(&header, slot.at)?;
+                let data = slot.at + header.len() as u64;
+                put(&table.rows, data)?;
+                table.heap.seek(SeekFrom::Start(0)).map_err(|e| self.failed(e))?;
+                self.copy(&mut table.heap, data + table.rows.len() as u64)?;
+                Ok(data + (table.rows.len() as u64 + table.heap_len).next_multiple_of(BLOCK as u64))
+            }
+            SlotKind::Raw(raw, header) => {
+                let (map, range) = (raw.mapping(), raw.data_range());
+                map.check()?;
+                let mut sum = Sum::default();
+                let mut at = range.start;
+                while at < range.end {
+                    let end = range.end.min(at + PIECE as u64);
+                    let bytes = map.bytes(at, end);
+                    sum.add(at - range.start, bytes);
+                    put(bytes, slot.data + (at - range.start))?;
+                    at = end;
+                }
+                let head = match header {
+                    None => map.bytes(raw.header_range().start, raw.header_range().end).to_vec(),
+                    // A sum that was there is kept true; none is added.
+                    Some(h) if h.get("CHECKSUM").is_some() => checked(&h, sum),
+                    Some(h) => h.to_bytes(),
+                };
+                put(&head, slot.at)?;
+                map.count(range.end - range.start);
+                map.check()?;
+                Ok(slot.data + slot.len.next_multiple_of(BLOCK as u64))
+            }
+        }
+    }
+
+    /// Copies all of a file to `at`.
+    fn copy(&self, from: &mut File, mut at: u64) -> Result<()> {
+        let mut bytes = vec![0; PIECE];
+        loop {
+            match from.read(&mut bytes) {
+                Ok(0) => return Ok(()),
+                Ok(n) => {
+                    self.file.as_file().write_all_at(&bytes[..n], at).map_err(|e| self.failed(e))?;
+                    at += n as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.failed(e)),
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Keeps bytes until it is known where they go.
+    fn spool(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.spooled.is_none() {
+            self.spooled = Some(tempfile::tempfile()?);
+        }
+        self.spooled.as_ref().map_or(Ok(()), |f| f.write_all_at(bytes, offset))
+    }
+}
+
+/// The header with its CHECKSUM alone.
+fn checked(header: &Header, data: Sum) -> Vec<u8> {
+    let mut h = header.clone();
+    h.set("CHECKSUM", NO_CHECKSUM, "");
+    let mut sum = Sum::default();
+    sum.add(0, &h.to_bytes());
+    h.set("CHECKSUM", sum.join(data).encode().as_str(), "");
+    h.to_bytes()
 }
 
 /// A locked temporary file beside the target. Those that killed runs left there are removed: the lock of a file whose

@@ -9,6 +9,7 @@
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::Kernel;
 use crate::pixels::{Pixels, shaped};
+use crate::plane::Transform;
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
 use crate::{Error, Result};
@@ -148,8 +149,8 @@ pub(crate) fn exact<'a>(format: &PixelFormat, runs: impl Iterator<Item = &'a [u8
         DType::U32 => gather(format, runs, shape, |s: u32| if flip { s ^ 1 << 31 } else { s }),
         DType::I64 => gather(format, runs, shape, |s: i64| s),
         DType::U64 => gather(format, runs, shape, |s: u64| if flip { s ^ 1 << 63 } else { s }),
-        DType::F32 => all_real::<f32>(format, runs, shape),
-        DType::F64 => all_real::<f64>(format, runs, shape),
+        DType::F32 => all_real::<f32>(format, runs, shape, Transform::None),
+        DType::F64 => all_real::<f64>(format, runs, shape, Transform::None),
     }
 }
 
@@ -177,6 +178,7 @@ pub(crate) fn all_real<'a, T: Real>(
     format: &PixelFormat,
     runs: impl Iterator<Item = &'a [u8]>,
     shape: &[usize],
+    transform: Transform,
 ) -> Result<Pixels> {
     let mut out: Vec<T> = reserve_with(shape, T::from_f32(0.0))?;
     let mut at = 0;
@@ -185,6 +187,7 @@ pub(crate) fn all_real<'a, T: Real>(
         real(format, run, &mut out[at..at + n]);
         at += n;
     }
+    transform.apply(&mut out);
     T::pixels(out, shape)
 }
 
@@ -193,7 +196,7 @@ fn reserve<T: Clone + Default>(shape: &[usize]) -> Result<Vec<T>> {
 }
 
 /// Room for an image, or an error: never an abort.
-fn reserve_with<T: Clone>(shape: &[usize], zero: T) -> Result<Vec<T>> {
+pub(crate) fn reserve_with<T: Clone>(shape: &[usize], zero: T) -> Result<Vec<T>> {
     let n: usize = shape.iter().product();
     let mut out = Vec::new();
     out.try_reserve_exact(n)

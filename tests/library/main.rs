@@ -12,10 +12,14 @@ mod oracle;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compressed;
 mod errors;
+mod headers;
+mod layouts;
 mod laziness;
 mod properties;
 mod reading;
+mod roundtrip;
 mod unfinished;
 mod windows;
 mod writing;

@@ -5,11 +5,8 @@ use super::*;
 #[test]
 fn every_image_reads_as_astropy_reads_it() {
     let mut seen = 0;
-    for (path, hdus) in truth().into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "fits")) {
-        let readable: Vec<_> = hdus
-            .iter()
-            .filter(|h| h["kind"] == "image" && !h["shape"].is_null() && h["compressed"].is_null())
-            .collect();
+    for (path, hdus) in truth() {
+        let readable: Vec<_> = hdus.iter().filter(|h| h["kind"] == "image" && !h["shape"].is_null()).collect();
         if readable.is_empty() {
             continue;
         }
@@ -35,7 +32,7 @@ fn every_image_reads_as_astropy_reads_it() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 33, "images with a hash in truth.json");
+    assert_eq!(seen, 36, "images with a hash in truth.json");
 }
 
 /// The values of an image of BITPIX 16 that BSCALE scales, as float64, from the bytes of the file. Its BLANK, if it
@@ -43,7 +40,7 @@ fn every_image_reads_as_astropy_reads_it() {
 fn scaled(path: &Path, hdu: usize) -> Option<ArrayD<f64>> {
     let file = FitsFile::open(path).unwrap();
     let hdu = &file.hdus()[hdu];
-    let scale = hdu.header.get_f64("BSCALE").filter(|&s| s != 1.0)?;
+    let scale = hdu.header.get_f64("BSCALE").filter(|&s| s != 1.0 && hdu.header.get("ZIMAGE").is_none())?;
     let zero = hdu.header.get_f64("BZERO").unwrap_or(0.0);
     assert_eq!((hdu.bitpix, hdu.header.get_i64("BLANK")), (16, None), "{}", path.display());
     let bytes = &fs::read(path).unwrap()[hdu.data.start as usize..hdu.data.end as usize];
@@ -77,10 +74,6 @@ fn every_hdu_is_named_by_kind_and_shape() {
 #[test]
 fn what_cannot_be_read_is_refused_with_what_to_do() {
     let refused = |name: &str| AstroData::open(data("images").join(name)).err().unwrap().to_string();
-    assert_says(&refused("image_i16.fits.gz"), &["image_i16.fits.gz", "gzip", "gunzip"]);
-    for name in ["double_ext.fits", "ref_rice_i32.fits"] {
-        assert_says(&refused(name), &[name, "HDU 1", "tile-compressed", "funpack"]);
-    }
     for (name, holds) in [
         ("group.fits", "0 groups"),
         ("random_groups.fits", "0 groups"),

@@ -85,13 +85,7 @@ pub fn write_frames(folder: &Path, count: usize, shape: &[usize]) -> Vec<PathBuf
 
 /// A file of any images, sensible or not.
 pub fn write_images(path: &Path, images: &[(&str, i64, Pixels)]) {
-    let spec = |(name, ver, pixels): &(&str, i64, Pixels)| ImageSpec {
-        header: Header::new(),
-        name: (*name).into(),
-        ver: *ver,
-        shape: pixels.shape().to_vec(),
-        dtype: pixels.dtype(),
-    };
+    let spec = |(name, ver, pixels): &(&str, i64, Pixels)| ImageSpec::new(name, *ver, pixels.shape(), pixels.dtype());
     let mut writer = FitsWriter::create(path, false, &Header::new(), images.iter().map(spec).collect()).unwrap();
     for (i, (_, _, pixels)) in images.iter().enumerate() {
         writer.write_image(i, pixels).unwrap();

@@ -16,9 +16,9 @@ use super::{Binding, GpuEngine, Pipeline};
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::stack::{self, Stack};
-use crate::plane::Plane;
+use crate::plane::{Plane, Transform};
 use crate::real::Real;
-use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
+use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Tile, VARIANCE};
 use crate::{Error, Result};
 
 /// Tiles in flight.
@@ -47,8 +47,8 @@ struct Upload {
 }
 
 impl Upload {
-    fn mask(format: &PixelFormat) -> Self {
-        Upload::raw(format)
+    fn mask(plane: &Plane) -> Self {
+        Upload::raw(&plane.format())
     }
 
     fn raw(format: &PixelFormat) -> Self {
@@ -65,7 +65,11 @@ impl Upload {
         Upload { stored: format.stored, constants, blank: [blank as u32, high], table: Vec::new(), host: false }
     }
 
-    fn values<T: Real>(format: &PixelFormat) -> Self {
+    fn values<T: Real>(plane: &Plane) -> Self {
+        let format = &plane.format();
+        if plane.transform() != Transform::None {
+            return Upload { host: true, ..Self::raw(&PixelFormat::native(T::DTYPE)) };
+        }
         let exact = format.is_plain() || format.flipped().is_some();
         match format.stored {
             DType::U8 | DType::I16 if T::DTYPE == DType::F32 && (!exact || format.blank.is_some()) => {
@@ -390,11 +394,12 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 }
             }
             self.engine.pool.install(|| {
-                pieces.par_iter_mut().for_each(|(view, upload, plane)| {
-                    stage::<T>(view, upload, plane, range);
+                pieces.par_iter_mut().try_for_each(|(view, upload, plane)| {
+                    stage::<T>(view, upload, plane, range)?;
                     plane.done_with(range.clone());
-                });
-            });
+                    Ok(())
+                })
+            })?;
         }
         staging.unmap();
         Ok(())
@@ -442,14 +447,29 @@ impl<'a, T: Real + Default> Run<'a, T> {
 }
 
 /// The bytes of one plane of one frame, as the device wants them.
-fn stage<T: Real + Default>(view: &mut wgpu::BufferViewMut, upload: &Upload, plane: &Plane, range: &Range<usize>) {
+fn stage<T: Real + Default>(
+    view: &mut wgpu::BufferViewMut,
+    upload: &Upload,
+    plane: &Plane,
+    range: &Range<usize>,
+) -> Result<()> {
+    let format = plane.format();
+    let mut decoded = Vec::new();
+    if !plane.is_plain() {
+        decoded.resize(range.len() * format.size(), 0);
+        plane.read(range.clone(), &mut decoded)?;
+    }
     if upload.host {
         let mut values = vec![T::default(); range.len()];
-        let format = plane.format();
-        plane.fill(range.clone(), &mut values, |bytes, out| decode::real(&format, bytes, out));
+        if decoded.is_empty() {
+            plane.fill(range.clone(), &mut values, |bytes, out| decode::real(&format, bytes, out));
+        } else {
+            decode::real(&format, &decoded, &mut values);
+        }
+        plane.transform().apply(&mut values);
         let bytes: &[u8] = bytemuck::cast_slice(&values);
         view.slice(..bytes.len()).copy_from_slice(bytes);
-        return;
+        return Ok(());
     }
     let mut at = 0;
     let mut copy = |run: &[u8]| {
@@ -457,20 +477,18 @@ fn stage<T: Real + Default>(view: &mut wgpu::BufferViewMut, upload: &Upload, pla
         at += run.len();
     };
     match plane.slice(range.clone()) {
+        _ if !decoded.is_empty() => copy(&decoded),
         Some(bytes) => copy(bytes),
         None => plane.runs(range.clone()).for_each(copy),
     }
+    Ok(())
 }
-
-const DATA: usize = 0;
-const VARIANCE: usize = 1;
-const MASK: usize = 2;
 
 /// Data, variance and mask cubes; one that the job does not use has no frames.
 fn plan<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
-    let cube = |c: usize, used: bool, sample: usize, upload: fn(&PixelFormat) -> Upload| {
+    let cube = |c: usize, used: bool, sample: usize, upload: fn(&Plane) -> Upload| {
         let frames = if used { job.frames.len() } else { 0 };
-        CubePlan::new((0..frames).map(|f| job.planes(f)[c].map(|p| upload(&p.format()))).collect(), sample)
+        CubePlan::new((0..frames).map(|f| job.planes(f)[c].map(upload)).collect(), sample)
     };
     vec![
         cube(DATA, true, size_of::<T>(), Upload::values::<T>),

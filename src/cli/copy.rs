@@ -1,0 +1,38 @@
+//! `ndastro copy`: a file read and written again, its planes, tables and cards as they were.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Common;
+use super::input::{InputArgs, PackArgs};
+use crate::{Result, WriteOptions};
+
+#[derive(Args)]
+pub(super) struct CopyArgs {
+    /// A FITS file; packed ones (gzip, bzip2, compress, tile-compressed images) are unpacked
+    #[arg(value_name = "IN")]
+    input_file: PathBuf,
+    /// The copy
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    pack: PackArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(args: &CopyArgs) -> Result<()> {
+    let ad = args.input.open(&args.input_file)?;
+    for reason in ad.left_out() {
+        args.common.say(&format!("warning: not decoded, copied as it is: {reason}"));
+    }
+    let options = WriteOptions::default().overwrite(args.common.overwrite);
+    let options = match args.pack.compression() {
+        Some(compression) => options.compression(compression),
+        None => options,
+    };
+    ad.write_with(&args.output, &options)
+}

@@ -1,0 +1,94 @@
+//! An HDU that is carried as it is: tables, random groups, images that nobody asked to be decoded.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::header::{BLOCK, Header};
+use super::map::Mapping;
+use super::scan::{Hdu, HduKind};
+use crate::Result;
+
+/// An HDU in a file, not read yet.
+#[derive(Clone)]
+pub struct RawHdu {
+    map: Arc<Mapping>,
+    hdu: Hdu,
+}
+
+impl RawHdu {
+    pub(super) fn new(map: Arc<Mapping>, hdu: &Hdu) -> Self {
+        RawHdu { map, hdu: hdu.clone() }
+    }
+
+    /// Index in its file, from 0 with the primary.
+    pub fn index(&self) -> usize {
+        self.hdu.index
+    }
+
+    /// Table, groups, image...
+    pub fn kind(&self) -> &HduKind {
+        &self.hdu.kind
+    }
+
+    /// EXTNAME.
+    pub fn name(&self) -> Option<&str> {
+        self.hdu.name.as_deref()
+    }
+
+    /// EXTVER.
+    pub fn ver(&self) -> Option<i64> {
+        self.hdu.ver
+    }
+
+    /// The cards, those of its layout included.
+    pub fn header(&self) -> &Header {
+        &self.hdu.header
+    }
+
+    /// Bytes of its data, without padding.
+    pub fn len(&self) -> u64 {
+        self.hdu.data.end - self.hdu.data.start
+    }
+
+    /// Whether it has no data.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of its data (rows, heap), without padding.
+    ///
+    /// # Errors
+    /// The file changed since it was opened.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let bytes = self.map.bytes(self.hdu.data.start, self.hdu.data.end).to_vec();
+        self.map.count(bytes.len() as u64);
+        self.map.check()?;
+        Ok(bytes)
+    }
+
+    /// Where its header is in the file.
+    pub(super) fn header_range(&self) -> Range<u64> {
+        self.hdu.start..self.hdu.data.start
+    }
+
+    /// Where its data are, with the padding that is there.
+    pub(super) fn data_range(&self) -> Range<u64> {
+        let end = self.hdu.data.end.next_multiple_of(BLOCK as u64).min(self.map.len());
+        self.hdu.data.start..end
+    }
+
+    pub(super) fn mapping(&self) -> &Mapping {
+        &self.map
+    }
+
+    pub(super) fn is_primary(&self) -> bool {
+        self.hdu.index == 0
+    }
+}
+
+impl fmt::Debug for RawHdu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, {} bytes (memmapped)", self.hdu.label(), self.hdu.kind.name(), self.len())
+    }
+}

@@ -1,0 +1,687 @@
+//! A tile-compressed image: FITS standard 4.0, section 10. Tiles are decoded when a window touches them.
+//!
+//! The image is a binary table of one row a tile; NAXIS1 of the image varies fastest among tiles as among pixels. A
+//! row points into the heap: COMPRESSED_DATA, or where that is empty GZIP_COMPRESSED_DATA (numbers deflated as they
+//! are) or UNCOMPRESSED_DATA. Floating-point images are mostly quantised: integers with ZSCALE, ZZERO and a null value
+//! a tile, dithered or not.
+//!
+//! Nothing of the header is believed: axes, tiles, columns, descriptors and the ratio of packed to unpacked size are
+//! checked before anything is allocated. Every codec is of this crate (`codec/`), bounds-checked, and says what is wrong.
+//!
+//! What is decoded are the stored numbers in native byte order; BSCALE, BZERO and BLANK act on them as on any image.
+
+use std::ops::Range;
+
+use super::codec::quantize::{self, Dither};
+use super::codec::{gzip, hcompress, plio, rice};
+use super::header::{Header, Value};
+use super::map::Mapping;
+use super::scan::Hdu;
+use crate::dtype::{DType, PixelFormat};
+use crate::window::Window;
+use crate::{Error, Result};
+
+/// A compressed image may always unpack to as many bytes.
+const FREE_BYTES: u64 = 64 << 20;
+/// Beyond, it must have at least one byte in the heap for as many unpacked ones: a run-length list of zeros has one for
+/// 8,000.
+const RATIO: u64 = 20_000;
+
+/// How the integers of a tile are packed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Codec {
+    Rice { block: usize, bytepix: usize },
+    Gzip { shuffled: bool },
+    Hcompress { smooth: bool },
+    Plio,
+    None,
+}
+
+/// A number of each tile: a column, or a keyword for all.
+#[derive(Clone, Copy, Debug)]
+enum PerTile {
+    Column { offset: usize, kind: u8 },
+    Keyword(f64),
+}
+
+/// Floating-point pixels as scaled integers.
+#[derive(Clone, Copy, Debug)]
+struct Quantized {
+    scale: PerTile,
+    zero: PerTile,
+    blank: Option<PerTile>,
+    dither: Dither,
+    seed: i64,
+}
+
+/// A column of descriptors: byte offset in a row, 64-bit or 32-bit, bytes an element.
+#[derive(Clone, Copy, Debug)]
+struct Descriptors {
+    offset: usize,
+    wide: bool,
+    element: usize,
+}
+
+/// Where the tiles of an image are, and how to decode them.
+#[derive(Debug)]
+pub(super) struct Tiled {
+    shape: Vec<usize>,
+    /// Pixels of a tile along each axis; at the far edges there are fewer.
+    tile: Vec<usize>,
+    /// Tiles along each axis.
+    grid: Vec<usize>,
+    stored: DType,
+    codec: Codec,
+    quantized: Option<Quantized>,
+    packed: Option<Descriptors>,
+    deflated: Option<Descriptors>,
+    plain: Option<Descriptors>,
+    table: Range<u64>,
+    row: usize,
+    heap: Range<u64>,
+}
+
+/// What one thread decodes in.
+#[derive(Default)]
+pub(super) struct Scratch {
+    ints: Vec<i32>,
+    raw: Vec<u8>,
+    bytes: Vec<u8>,
+    /// The stored numbers of a tile, native.
+    pixels: Vec<u8>,
+}
+
+impl Tiled {
+    /// Checks everything that can be checked without decoding.
+    pub(super) fn new(map: &Mapping, hdu: &Hdu) -> Result<Self> {
+        let h = &hdu.header;
+        let bad = |reason: String| Error::Header { path: map.path().to_path_buf(), hdu: hdu.index, reason };
+        let unsupported = |what: String| Error::Unsupported { path: map.path().to_path_buf(), hdu: hdu.index, what };
+        let shape = hdu.shape.clone();
+        let Some(format) = hdu.format else { return Err(bad("ZBITPIX is not legal".into())) };
+        let rank = shape.len();
+        let mut tile = Vec::with_capacity(rank);
+        for axis in (1..=rank).rev() {
+            // Without ZTILEn a tile is a row.
+            let whole = if axis == 1 { shape[rank - 1] as i64 } else { 1 };
+            let n = match h.get(&format!("ZTILE{axis}")) {
+                None => whole,
+                Some(_) => h.get_i64(&format!("ZTILE{axis}")).unwrap_or(0),
+            };
+            if n < 1 {
+                return Err(bad(format!("ZTILE{axis} is not a positive integer")));
+            }
+            // A tile may be larger than the image; then the image is one.
+            tile.push((n as u64).min(shape[rank - axis] as u64) as usize);
+        }
+        let grid: Vec<usize> = shape.iter().zip(&tile).map(|(n, t)| n.div_ceil(*t)).collect();
+        let tiles = grid.iter().try_fold(1u64, |p, &n| p.checked_mul(n as u64));
+        let rows = h.get_i64("NAXIS2").unwrap_or(0);
+        if tiles != u64::try_from(rows).ok() {
+            return Err(bad(format!("{rows} rows of tiles found, {grid:?} expected")));
+        }
+        let row = h.get_i64("NAXIS1").and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let columns = Columns::parse(h, row).map_err(bad)?;
+        if columns.find("NULL_PIXEL_MASK").is_some() {
+            return Err(unsupported("its null pixels are in a compressed mask, which is not read".into()));
+        }
+        let descriptors = |name: &str| columns.descriptors(name).map_err(bad);
+        let packed = descriptors("COMPRESSED_DATA")?;
+        let deflated = descriptors("GZIP_COMPRESSED_DATA")?;
+        let plain = descriptors("UNCOMPRESSED_DATA")?;
+        if packed.is_none() && deflated.is_none() && plain.is_none() {
+            return Err(bad("it has no column COMPRESSED_DATA".into()));
+        }
+
+        let table_bytes = row as u64 * rows as u64;
+        let all = hdu.data.clone();
+        let gap = match h.get_i64("THEAP") {
+            None => table_bytes,
+            Some(theap) => u64::try_from(theap).unwrap_or(u64::MAX),
+        };
+        if gap < table_bytes || gap > all.end - all.start {
+            return Err(bad(format!("THEAP = {gap} does not lie behind the table")));
+        }
+        let (table, heap) = (all.start..all.start + table_bytes, all.start + gap..all.end);
+        let stored = format.stored;
+        let unpacked = shape.iter().try_fold(stored.size() as u64, |p, &n| p.checked_mul(n as u64));
+        let allowed = (heap.end - heap.start).saturating_mul(RATIO).max(FREE_BYTES);
+        if unpacked.is_none_or(|n| n > allowed) {
+            return Err(bad(format!("an image of shape {shape:?} cannot come from {} bytes", heap.end - heap.start)));
+        }
+
+        let codec = codec(h).map_err(unsupported)?;
+        let quantized = if stored.is_float() { quantized(h, &columns).map_err(bad)? } else { None };
+        if stored.is_float() && quantized.is_none() && !matches!(codec, Codec::Gzip { .. } | Codec::None) {
+            return Err(bad("its floating-point pixels have no ZSCALE".into()));
+        }
+        Ok(Tiled { shape, tile, grid, stored, codec, quantized, packed, deflated, plain, table, row, heap })
+    }
+
+    /// Pixels of a full-width band of the image that is made of whole tiles: what should be asked for at once.
+    pub(super) fn band(&self) -> usize {
+        let rank = self.shape.len();
+        let thick = self.tile.iter().position(|&t| t > 1).unwrap_or(rank);
+        // At least a row.
+        let first = thick.min(rank.saturating_sub(2));
+        self.tile[first] * self.shape[first + 1..].iter().product::<usize>()
+    }
+
+    /// Stored numbers, native, of pixels `flat` (C order) of a window that was checked. Returns how many bytes of the
+    /// heap that took.
+    pub(super) fn read(
+        &self,
+        map: &Mapping,
+        window: &Window,
+        flat: Range<usize>,
+        scratch: &mut Scratch,
+        out: &mut [u8],
+    ) -> std::result::Result<u64, String> {
+        if flat.is_empty() {
+            return Ok(0);
+        }
+        let size = self.stored.size();
+        let extent = window.shape();
+        let cover = cover(&extent, &flat);
+        // In pixels of the image.
+        let wanted: Vec<Range<usize>> =
+            cover.iter().zip(window.ranges()).map(|(c, w)| w.start + c.start..w.start + c.end).collect();
+        let tiles: Vec<Range<usize>> =
+            wanted.iter().zip(&self.tile).map(|(w, t)| w.start / t..(w.end - 1) / t + 1).collect();
+        let mut read = 0;
+        for at in Grid::new(&tiles) {
+            read += self.decode(map, &at, scratch)?;
+            // The part of the tile that is wanted, row by row of it.
+            let origin: Vec<usize> = at.iter().zip(&self.tile).map(|(a, t)| a * t).collect();
+            let counts = self.counts(&at);
+            let part: Vec<Range<usize>> = (0..at.len())
+                .map(|i| origin[i].max(wanted[i].start)..(origin[i] + counts[i]).min(wanted[i].end))
+                .collect();
+            let last = part.len() - 1;
+            let mut rows = part.clone();
+            rows[last] = part[last].start..part[last].start + 1;
+            for pixel in Grid::new(&rows) {
+                let (mut from, mut to) = (0, 0);
+                for i in 0..=last {
+                    from = from * counts[i] + pixel[i] - origin[i];
+                    to = to * extent[i] + pixel[i] - window.ranges()[i].start;
+                }
+                let n = part[last].len();
+                // Pixels before and behind the range that was asked for.
+                let before = flat.start.saturating_sub(to).min(n);
+                let behind = (to + n).saturating_sub(flat.end).min(n - before);
+                let n = n - before - behind;
+                if n > 0 {
+                    let (from, to) = (from + before, to + before - flat.start);
+                    out[to * size..(to + n) * size].copy_from_slice(&scratch.pixels[from * size..(from + n) * size]);
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    /// Pixels of a tile along each axis.
+    fn counts(&self, at: &[usize]) -> Vec<usize> {
+        (0..at.len()).map(|i| self.tile[i].min(self.shape[i] - at[i] * self.tile[i])).collect()
+    }
+
+    /// Decodes a tile into `scratch.pixels`; returns its bytes in the heap.
+    fn decode(&self, map: &Mapping, at: &[usize], scratch: &mut Scratch) -> std::result::Result<u64, String> {
+        let index = at.iter().zip(&self.grid).fold(0, |i, (a, n)| i * n + a);
+        let counts = self.counts(at);
+        let pixels = counts.iter().product::<usize>();
+        let say = |what: &str| format!("tile {} of the compressed image: {what}", index + 1);
+        let start = self.table.start + (index * self.row) as u64;
+        // Copied: what changes in the file later cannot change what was checked.
+        let row = map.bytes(start, start + self.row as u64).to_vec();
+        let find = |column: Option<Descriptors>| match column {
+            None => Ok(None),
+            Some(c) => self.heap_range(&row, c).map(|r| r.map(|r| (r, c.element))).map_err(|e| say(&e)),
+        };
+        let size = self.stored.size();
+        scratch.pixels.clear();
+        scratch.pixels.resize(pixels * size, 0);
+        if let Some((range, _)) = find(self.packed)? {
+            let bytes = map.bytes(range.start, range.end);
+            let result = match self.quantized {
+                Some(q) => self.quantized(bytes, &row, index, &counts, &q, scratch),
+                None => self.integers(bytes, &counts, scratch),
+            };
+            return result.map(|()| range.end - range.start).map_err(|e| say(&e));
+        }
+        if let Some((range, _)) = find(self.deflated)? {
+            let bytes = map.bytes(range.start, range.end);
+            // Deflated as they are: the bytes are not sorted, whatever the codec of the others.
+            self.inflate(bytes, pixels, size, false, scratch).map_err(say)?;
+            native(&scratch.raw, size, &mut scratch.pixels);
+            return Ok(range.end - range.start);
+        }
+        if let Some((range, element)) = find(self.plain)? {
+            let bytes = map.bytes(range.start, range.end);
+            if element != size || bytes.len() != pixels * size {
+                return Err(say(&format!("{} bytes found, {} expected", bytes.len(), pixels * size)));
+            }
+            native(bytes, size, &mut scratch.pixels);
+            return Ok(range.end - range.start);
+        }
+        Err(say("it has no data"))
+    }
+
+    /// Integers, or floating-point numbers that were deflated as they are.
+    fn integers(&self, bytes: &[u8], counts: &[usize], s: &mut Scratch) -> std::result::Result<(), String> {
+        let size = self.stored.size();
+        let pixels = counts.iter().product::<usize>();
+        if let Codec::Gzip { shuffled } = self.codec {
+            self.inflate(bytes, pixels, size, shuffled, s)?;
+            let width = s.raw.len() / pixels;
+            if width == size {
+                native(&s.raw, size, &mut s.pixels);
+                return Ok(());
+            }
+            // Some writers deflate short integers as long ones.
+            if width != 4 || self.stored.is_float() || size > 4 {
+                return Err(format!("gzip: {} bytes found, {} expected", s.raw.len(), pixels * size));
+            }
+            s.ints.clear();
+            s.ints.extend(s.raw.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
+        } else {
+            if matches!(self.stored, DType::I64 | DType::F32 | DType::F64) && self.codec != Codec::None {
+                return Err("this compression does not hold such numbers".into());
+            }
+            self.unpack(bytes, counts, s)?;
+        }
+        match self.stored {
+            DType::U8 => s.pixels.iter_mut().zip(&s.ints).for_each(|(o, &v)| *o = v as u8),
+            DType::I16 => narrow(&s.ints, &mut s.pixels, |v| (v as i16).to_ne_bytes()),
+            DType::I32 => narrow(&s.ints, &mut s.pixels, i32::to_ne_bytes),
+            _ => return Err("this compression does not hold such numbers".into()),
+        }
+        Ok(())
+    }
+
+    /// Inflates numbers of a tile to `raw`, big-endian.
+    fn inflate(
+        &self,
+        bytes: &[u8],
+        pixels: usize,
+        size: usize,
+        shuffled: bool,
+        s: &mut Scratch,
+    ) -> std::result::Result<(), &'static str> {
+        gzip::decode(bytes, pixels * size.max(4), &mut s.raw)?;
+        if s.raw.len() != pixels * size && s.raw.len() != pixels * 4 {
+            return Err("gzip: the number of bytes is not that of the pixels");
+        }
+        if shuffled {
+            gzip::unshuffle(&s.raw, s.raw.len() / pixels, &mut s.bytes);
+            std::mem::swap(&mut s.raw, &mut s.bytes);
+        }
+        Ok(())
+    }
+
+    /// The integers of a tile to `ints`.
+    fn unpack(&self, bytes: &[u8], counts: &[usize], s: &mut Scratch) -> std::result::Result<(), String> {
+        let pixels = counts.iter().product::<usize>();
+        s.ints.clear();
+        s.ints.resize(pixels, 0);
+        match self.codec {
+            Codec::Rice { block, bytepix } => rice::decode(bytes, block, bytepix, &mut s.ints)?,
+            Codec::Plio => plio::decode(bytes, &mut s.ints)?,
+            Codec::Hcompress { smooth } => {
+                // Tiles are of two axes; others have one pixel.
+                let mut long = counts.iter().rev().filter(|&&n| n > 1);
+                let columns = *counts.last().unwrap_or(&1);
+                let rows = pixels / columns.max(1);
+                if long.clone().count() > 2 && long.nth(2).is_some() {
+                    return Err("HCOMPRESS: tiles have more than two axes".into());
+                }
+                hcompress::decode(bytes, rows, columns, smooth, &mut s.ints)?;
+            }
+            Codec::Gzip { shuffled } => {
+                self.inflate(bytes, pixels, 4, shuffled, s)?;
+                s.ints.clear();
+                s.ints.extend(s.raw.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
+            }
+            Codec::None => {
+                if bytes.len() != pixels * 4 {
+                    return Err(format!("{} bytes found, {} expected", bytes.len(), pixels * 4));
+                }
+                s.ints.clear();
+                s.ints.extend(bytes.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
+            }
+        }
+        if s.ints.len() == pixels { Ok(()) } else { Err("the number of pixels is wrong".into()) }
+    }
+
+    fn quantized(
+        &self,
+        bytes: &[u8],
+        row: &[u8],
+        index: usize,
+        counts: &[usize],
+        q: &Quantized,
+        s: &mut Scratch,
+    ) -> std::result::Result<(), String> {
+        self.unpack(bytes, counts, s)?;
+        let (scale, zero) = (q.scale.value(row)?, q.zero.value(row)?);
+        let blank = q.blank.map(|b| b.value(row)).transpose()?.map(|b| b as i32);
+        macro_rules! values {
+            ($type:ty) => {{
+                let mut values = vec![<$type>::default(); s.ints.len()];
+                quantize::dequantize(&s.ints, scale, zero, q.dither, index, q.seed, blank, &mut values);
+                s.pixels.copy_from_slice(bytemuck::cast_slice(&values));
+            }};
+        }
+        if self.stored == DType::F32 {
+            values!(f32)
+        } else {
+            values!(f64)
+        }
+        Ok(())
+    }
+
+    /// Where a row's data are in the file; `None` if it has none.
+    fn heap_range(&self, row: &[u8], c: Descriptors) -> std::result::Result<Option<Range<u64>>, String> {
+        let number = |k: usize| {
+            let size = if c.wide { 8 } else { 4 };
+            let b = &row[c.offset + k * size..c.offset + (k + 1) * size];
+            b.iter().fold(0u64, |v, &b| v << 8 | u64::from(b))
+        };
+        let (count, offset) = (number(0), number(1));
+        if count == 0 {
+            return Ok(None);
+        }
+        let start = self.heap.start.checked_add(offset);
+        let end = count.checked_mul(c.element as u64).and_then(|n| start?.checked_add(n));
+        match (start, end) {
+            (Some(start), Some(end)) if end <= self.heap.end => Ok(Some(start..end)),
+            _ => Err(format!("{count} elements at {offset} lie outside of the heap")),
+        }
+    }
+}
+
+impl PerTile {
+    fn value(self, row: &[u8]) -> std::result::Result<f64, String> {
+        let (offset, kind) = match self {
+            PerTile::Keyword(v) => return Ok(v),
+            PerTile::Column { offset, kind } => (offset, kind),
+        };
+        let bytes = |n: usize| row.get(offset..offset + n).ok_or("a column lies outside of its row");
+        Ok(match kind {
+            b'D' => f64::from_be_bytes(bytes(8)?.try_into().unwrap_or_default()),
+            b'E' => f64::from(f32::from_be_bytes(bytes(4)?.try_into().unwrap_or_default())),
+            b'J' => f64::from(i32::from_be_bytes(bytes(4)?.try_into().unwrap_or_default())),
+            b'I' => f64::from(i16::from_be_bytes(bytes(2)?.try_into().unwrap_or_default())),
+            b'K' => i64::from_be_bytes(bytes(8)?.try_into().unwrap_or_default()) as f64,
+            _ => return Err("a column of numbers has another type".into()),
+        })
+    }
+}
+
+/// Big-endian numbers to native ones.
+fn native(bytes: &[u8], size: usize, out: &mut [u8]) {
+    out.copy_from_slice(&bytes[..out.len()]);
+    if cfg!(target_endian = "little") && size > 1 {
+        out.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+}
+
+fn narrow<const N: usize>(ints: &[i32], out: &mut [u8], bytes: impl Fn(i32) -> [u8; N]) {
+    for (o, &v) in out.chunks_exact_mut(N).zip(ints) {
+        o.copy_from_slice(&bytes(v));
+    }
+}
+
+/// The smallest box of an array of this shape that holds pixels `flat`, which are not empty.
+fn cover(shape: &[usize], flat: &Range<usize>) -> Vec<Range<usize>> {
+    let at = |mut i: usize| {
+        let mut coordinates = vec![0; shape.len()];
+        for (c, &n) in coordinates.iter_mut().zip(shape).rev() {
+            (*c, i) = (i % n, i / n);
+        }
+        coordinates
+    };
+    let (first, last) = (at(flat.start), at(flat.end - 1));
+    let split = first.iter().zip(&last).position(|(a, b)| a != b).unwrap_or(shape.len());
+    (0..shape.len()).map(|i| if i > split { 0..shape[i] } else { first[i]..last[i] + 1 }).collect()
+}
+
+/// All places of a box, in C order.
+struct Grid<'a> {
+    ranges: &'a [Range<usize>],
+    next: Option<Vec<usize>>,
+}
+
+impl<'a> Grid<'a> {
+    fn new(ranges: &'a [Range<usize>]) -> Self {
+        let next = ranges.iter().all(|r| !r.is_empty()).then(|| ranges.iter().map(|r| r.start).collect());
+        Grid { ranges, next }
+    }
+}
+
+impl Iterator for Grid<'_> {
+    type Item = Vec<usize>;
+
+    fn next(&mut self) -> Option<Vec<usize>> {
+        let now = self.next.take()?;
+        let mut next = now.clone();
+        for (n, r) in next.iter_mut().zip(self.ranges).rev() {
+            *n += 1;
+            if *n < r.end {
+                self.next = Some(next);
+                break;
+            }
+            *n = r.start;
+        }
+        Some(now)
+    }
+}
+
+/// The columns of a binary table: name, byte offset in a row, TFORM.
+struct Columns(Vec<(String, usize, String)>);
+
+impl Columns {
+    fn parse(h: &Header, row: usize) -> std::result::Result<Self, String> {
+        let fields = h.get_i64("TFIELDS").unwrap_or(0);
+        if !(1..=999).contains(&fields) {
+            return Err(format!("TFIELDS = {fields} is not in 1 to 999"));
+        }
+        let (mut columns, mut offset) = (Vec::new(), 0usize);
+        for i in 1..=fields {
+            let form = h.get_str(&format!("TFORM{i}")).ok_or_else(|| format!("TFORM{i} is missing"))?;
+            let name = h.get_str(&format!("TTYPE{i}")).unwrap_or_default().trim().to_ascii_uppercase();
+            let bytes = width(&form).ok_or_else(|| format!("TFORM{i} is not understood"))?;
+            columns.push((name, offset, form));
+            offset = offset.checked_add(bytes).filter(|&o| o <= row).ok_or("its columns are wider than NAXIS1")?;
+        }
+        Ok(Columns(columns))
+    }
+
+    fn find(&self, name: &str) -> Option<&(String, usize, String)> {
+        self.0.iter().find(|c| c.0 == name)
+    }
+
+    /// A column of variable-length arrays.
+    fn descriptors(&self, name: &str) -> std::result::Result<Option<Descriptors>, String> {
+        let Some((_, offset, whole)) = self.find(name) else { return Ok(None) };
+        let form = whole.trim().trim_start_matches(|c: char| c.is_ascii_digit()).as_bytes();
+        let element = form.get(1).and_then(|&t| element(t));
+        match (form.first(), element) {
+            (Some(&p @ (b'P' | b'Q')), Some(element)) => {
+                let c = Descriptors { offset: *offset, wide: p == b'Q', element };
+                // `0P` has no room for a descriptor, and more than one has no meaning.
+                let one = width(whole) == Some(if c.wide { 16 } else { 8 });
+                if one { Ok(Some(c)) } else { Err(format!("{name} has not one descriptor in each row")) }
+            }
+            _ => Err(format!("{name} is not a column of variable-length arrays")),
+        }
+    }
+
+    /// A column of single numbers, or else a keyword.
+    fn number(&self, h: &Header, name: &str) -> Option<PerTile> {
+        if let Some((_, offset, form)) = self.find(name) {
+            let form = form.trim();
+            let kind = form.strip_prefix('1').unwrap_or(form).as_bytes();
+            return kind.first().map(|&kind| PerTile::Column { offset: *offset, kind });
+        }
+        h.get_f64(name).map(PerTile::Keyword)
+    }
+}
+
+/// Bytes of one element.
+fn element(kind: u8) -> Option<usize> {
+    Some(match kind {
+        b'L' | b'B' | b'A' => 1,
+        b'I' => 2,
+        b'J' | b'E' => 4,
+        b'K' | b'D' | b'C' | b'P' => 8,
+        b'M' | b'Q' => 16,
+        _ => return None,
+    })
+}
+
+/// Bytes of a column in a row.
+fn width(form: &str) -> Option<usize> {
+    let form = form.trim();
+    let digits = form.bytes().take_while(u8::is_ascii_digit).count();
+    let repeat: usize = if digits == 0 { 1 } else { form[..digits].parse().ok()? };
+    match form.as_bytes().get(digits)? {
+        b'X' => Some(repeat.div_ceil(8)),
+        &kind => element(kind)?.checked_mul(repeat),
+    }
+}
+
+/// ZCMPTYPE and the parameters of ZNAMEn, ZVALn.
+fn codec(h: &Header) -> std::result::Result<Codec, String> {
+    let setting = |name: &str, default: i64| {
+        let at = (1..=999)
+            .map_while(|i| h.get_str(&format!("ZNAME{i}")).map(|n| (i, n)))
+            .find(|(_, n)| n.trim().eq_ignore_ascii_case(name));
+        at.map_or(Some(default), |(i, _)| h.get_i64(&format!("ZVAL{i}")))
+    };
+    let name = h.get_str("ZCMPTYPE").unwrap_or_default();
+    match name.trim() {
+        "RICE_1" | "RICE_ONE" => {
+            let (block, bytepix) = (setting("BLOCKSIZE", 32), setting("BYTEPIX", 4));
+            match (block, bytepix) {
+                (Some(block @ 1..=65_536), Some(bytepix @ (1 | 2 | 4))) => {
+                    Ok(Codec::Rice { block: block as usize, bytepix: bytepix as usize })
+                }
+                _ => Err(format!("BLOCKSIZE = {block:?}, BYTEPIX = {bytepix:?} are not those of RICE_1")),
+            }
+        }
+        "GZIP_1" => Ok(Codec::Gzip { shuffled: false }),
+        "GZIP_2" => Ok(Codec::Gzip { shuffled: true }),
+        "HCOMPRESS_1" => Ok(Codec::Hcompress { smooth: setting("SMOOTH", 0).unwrap_or(0) != 0 }),
+        "PLIO_1" => Ok(Codec::Plio),
+        "NOCOMPRESS" => Ok(Codec::None),
+        other => Err(format!("its compression {:?} is not known", crate::error::escape(other))),
+    }
+}
+
+fn quantized(h: &Header, columns: &Columns) -> std::result::Result<Option<Quantized>, String> {
+    let (scale, zero) = (columns.number(h, "ZSCALE"), columns.number(h, "ZZERO"));
+    let Some(scale) = scale else { return Ok(None) };
+    let dither = match h.get_str("ZQUANTIZ").unwrap_or_default().trim() {
+        "SUBTRACTIVE_DITHER_1" => Dither::Subtractive1,
+        "SUBTRACTIVE_DITHER_2" => Dither::Subtractive2,
+        _ => Dither::None,
+    };
+    let seed = h.get_i64("ZDITHER0").unwrap_or(1);
+    if dither != Dither::None && !(1..=10_000).contains(&seed) {
+        return Err(format!("ZDITHER0 = {seed} is not in 1 to 10000"));
+    }
+    let blank = columns.number(h, "ZBLANK").or_else(|| h.get_f64("BLANK").map(PerTile::Keyword));
+    Ok(Some(Quantized { scale, zero: zero.unwrap_or(PerTile::Keyword(0.0)), blank, dither, seed }))
+}
+
+/// Shape, BITPIX and format of the image, from the header of its table.
+pub(super) fn describe(h: &Header) -> std::result::Result<(Vec<usize>, i64, PixelFormat), String> {
+    let get = |key: &str| h.get_i64(key).ok_or_else(|| format!("{key} is missing or not an integer"));
+    let rank = get("ZNAXIS")?;
+    if !(0..=999).contains(&rank) {
+        return Err(format!("ZNAXIS = {rank} is not in 0 to 999"));
+    }
+    let mut shape = Vec::new();
+    for i in (1..=rank).rev() {
+        let n = get(&format!("ZNAXIS{i}"))?;
+        if !(0..=1 << 40).contains(&n) {
+            return Err(format!("ZNAXIS{i} = {n} is not in 0 to 2^40"));
+        }
+        shape.push(n as usize);
+    }
+    let pixels = shape.iter().try_fold(8u64, |p, &n| p.checked_mul(n as u64));
+    if pixels.is_none_or(|p| p > 1 << 60) {
+        return Err(format!("an image of shape {shape:?} is too large"));
+    }
+    let bitpix = get("ZBITPIX")?;
+    let number = |key: &str, default: f64| match h.get(key) {
+        None => Ok(default),
+        Some(Value::Integer(i)) => Ok(i as f64),
+        Some(Value::Real(r)) => Ok(r),
+        Some(_) => Err(format!("{key} is not a number")),
+    };
+    let blank = h.get_i64("ZBLANK").or_else(|| h.get_i64("BLANK"));
+    let format = PixelFormat::fits(bitpix, number("BSCALE", 1.0)?, number("BZERO", 0.0)?, blank)
+        .ok_or_else(|| format!("ZBITPIX = {bitpix} is not one of 8, 16, 32, 64, -32, -64"))?;
+    // What is decoded is native.
+    Ok((shape, bitpix, PixelFormat { big_endian: cfg!(target_endian = "big"), ..format }))
+}
+
+/// The header of the image: that of its table without what makes the table.
+pub(super) fn image_header(table: &Header) -> Header {
+    let mut h = table.clone();
+    let column = |key: &str| {
+        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+        let numbered = stem.len() < key.len();
+        numbered && matches!(stem, "TTYPE" | "TFORM" | "TUNIT" | "TNULL" | "TDIM" | "TDISP" | "TSCAL" | "TZERO")
+            || numbered && matches!(stem, "ZNAXIS" | "ZTILE" | "ZNAME" | "ZVAL")
+    };
+    h.remove_where(|key| {
+        column(key)
+            || matches!(
+                key,
+                "TFIELDS" | "THEAP" | "ZIMAGE" | "ZCMPTYPE" | "ZBITPIX" | "ZNAXIS" | "ZMASKCMP" | "ZQUANTIZ"
+            )
+            || matches!(
+                key,
+                "ZDITHER0" | "ZBLANK" | "ZSCALE" | "ZZERO" | "ZSIMPLE" | "ZTENSION" | "ZEXTEND" | "ZBLOCKED"
+            )
+            || matches!(key, "ZPCOUNT" | "ZGCOUNT" | "ZHECKSUM" | "ZDATASUM" | "CHECKSUM" | "DATASUM")
+    });
+    h
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_around_a_range() {
+        let shape = [3, 4, 5];
+        for start in 0..60 {
+            for end in start + 1..=60 {
+                let got = cover(&shape, &(start..end));
+                let inside = |i: usize| {
+                    let at = [i / 20, i / 5 % 4, i % 5];
+                    at.iter().zip(&got).all(|(a, r)| r.contains(a))
+                };
+                assert!((start..end).all(inside), "{start}..{end}: {got:?}");
+            }
+        }
+        assert_eq!(cover(&shape, &(6..9)), [0..1, 1..2, 1..4]);
+        assert_eq!(cover(&shape, &(5..15)), [0..1, 1..3, 0..5]);
+    }
+
+    #[test]
+    fn widths_of_columns() {
+        for (form, bytes) in
+            [("1PB(506)", Some(8)), ("QB", Some(16)), ("1D", Some(8)), ("13X", Some(2)), ("0PB", Some(0))]
+        {
+            assert_eq!(width(form), bytes, "{form}");
+        }
+        assert_eq!(width("99999999999999999999J"), None);
+        assert_eq!(width(""), None);
+        assert_eq!(width("3"), None);
+    }
+}
