@@ -219,8 +219,10 @@ pub(crate) fn associate(hdus: &[Hdu], layout: Layout) -> Association {
         if used.contains(&image.index) || name.is_empty() {
             continue;
         }
-        let alone = (groups.len() == 1).then_some(0);
-        if let Some(g) = image.ver.and_then(|v| by_ver.get(&v).copied()).or(alone) {
+        let of_ver = image.ver.and_then(|v| by_ver.get(&v).copied());
+        // Where there is one, what says no EXTVER can only be its.
+        let alone = || groups.len() == 1 && (image.ver.is_none() || hdus[groups[0].sci].ver.is_none());
+        if let Some(g) = of_ver.or_else(|| alone().then_some(0)) {
             groups[g].other.push(image.index);
             used.insert(image.index);
         }

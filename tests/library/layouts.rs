@@ -27,8 +27,11 @@ fn open(path: &Path, layout: Layout) -> AstroData {
     AstroData::open_with(path, &OpenOptions::default().layout(layout)).unwrap()
 }
 
+/// EXTNAME, EXTVER (0 for none), pixels, further cards.
+type Image<'a> = (&'a str, i64, Pixels, &'a [(&'a str, &'a str)]);
+
 /// A file of images of which the first is in the primary if it has no name.
-fn write(path: &Path, images: &[(&str, i64, Pixels, &[(&str, &str)])]) {
+fn write(path: &Path, images: &[Image<'_>]) {
     let mut hdus: Vec<HduSpec> = Vec::new();
     for (name, ver, pixels, cards) in images {
         let mut spec = ndastro::fits::ImageSpec::new(name, *ver, pixels.shape(), pixels.dtype());

@@ -7,7 +7,7 @@
 //! bits, the highest bit of a byte first.
 //!
 //! The array of coefficients, of the image's size, has four quadrants, the first of each axis the larger one if the
-//! size is odd: the sums, in which the levels below are nested, the row differences, the column differences and those
+//! size is odd: the sums, in which the levels below are nested, the column differences, the row differences and those
 //! of both. Each has its bit planes in the string, the highest first (the two middle quadrants share a number of
 //! planes). A plane is cut in blocks of 2 by 2, each 4 bits (row by row, the first the highest). It is written
 //!
@@ -17,11 +17,11 @@
 //!   in a prefix code.
 //!
 //! Behind the last plane come the bits 0000, and from the next whole byte on one bit for each coefficient that is not
-//! zero, row by row: whether it is negative.
+//! zero, row by row: whether it is negative. (The coefficient of the whole image is zero in the planes.)
 //!
-//! The coefficients are multiples of the scale if that is over 1. The inverse transform then doubles the resolution
-//! level by level. On the way forward sums were rounded, so that bits of the differences are needed to restore them:
-//! the lowest bits of the sum and the differences of a block agree, as all are sums of the same four numbers.
+//! The coefficients are multiples of the scale if that is over 1. The inverse transform doubles the resolution level by
+//! level. Sum and differences of a block are all made of the same four numbers, so their lowest bits agree; on the way
+//! forward these were rounded off, the magnitudes up, and the inverse takes them from the difference that has them.
 
 use std::num::Wrapping;
 
@@ -37,7 +37,13 @@ const ZERO: Coefficient = Wrapping(0);
 
 /// Decodes a tile of `rows` by `columns` pixels. With `smooth` the differences are adjusted to a smooth surface, within
 /// half the scale.
-pub fn decode(bytes: &[u8], rows: usize, columns: usize, smooth: bool, out: &mut [i32]) -> Result<(), &'static str> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    rows: usize,
+    columns: usize,
+    smooth: bool,
+    out: &mut [i32],
+) -> Result<(), &'static str> {
     if rows.checked_mul(columns) != Some(out.len()) {
         return Err("hcompress: the output is not of the tile's size");
     }
@@ -194,10 +200,13 @@ impl Tree {
     /// Sets bit `bit` of the coefficients in row `r` of the quadrant.
     fn row(&self, r: usize, columns: usize, values: &mut [Coefficient], bit: u8) {
         let nodes = &self.nodes[r / 2 * self.width..][..columns.div_ceil(2)];
-        for (pair, &node) in values.chunks_mut(2).zip(nodes) {
-            for (c, v) in pair.iter_mut().enumerate() {
-                *v |= i64::from(quarter(node, r, c)) << bit;
-            }
+        let (pairs, single) = values.as_chunks_mut::<2>();
+        for (pair, &node) in pairs.iter_mut().zip(nodes) {
+            pair[0] |= i64::from(quarter(node, r, 0)) << bit;
+            pair[1] |= i64::from(quarter(node, r, 1)) << bit;
+        }
+        if let ([v], Some(&node)) = (single, nodes.last()) {
+            *v |= i64::from(quarter(node, r, 0)) << bit;
         }
     }
 }
@@ -216,7 +225,7 @@ fn log2_above(n: usize) -> u32 {
 const NODES: [(u8, u8); 64] = node_table();
 
 const fn node_table() -> [(u8, u8); 64] {
-    // Each node's code and its length, in the order of the codes.
+    // Each node, its code and the length of that, in the order of the codes.
     const CODES: [(u8, u8, u8); 16] = [
         (1, 0b000, 3),
         (2, 0b001, 3),
@@ -336,10 +345,10 @@ fn round(v: Coefficient, bits: u32) -> Coefficient {
     (v + Wrapping(up)) & Wrapping(-1 << bits)
 }
 
-/// `v` with `step` added to its magnitude.
+/// `v` with `step` taken from its magnitude.
 #[inline]
-fn outward(v: Coefficient, step: Coefficient) -> Coefficient {
-    if v < ZERO { v - step } else { v + step }
+fn inward(v: Coefficient, step: Coefficient) -> Coefficient {
+    if v < ZERO { v + step } else { v - step }
 }
 
 /// What the image is made of at one resolution: `rows` by `columns` coefficients, in quadrants.
@@ -364,23 +373,20 @@ impl Level<'_> {
         scratch.resize(self.rows * self.columns, ZERO);
         for (r, pair) in scratch.chunks_mut(2 * self.columns).enumerate() {
             let (upper, lower) = pair.split_at_mut(self.columns);
-            let sums = &self.values[r * self.stride..][..self.columns];
-            let (sum, across) = sums.split_at(left);
+            let (sum, across) = self.values[r * self.stride..][..self.columns].split_at(left);
             if lower.is_empty() {
                 unfold_line(level, sum, across, upper);
                 continue;
             }
-            let differences = &self.values[(top + r) * self.stride..][..self.columns];
-            let (down, both) = differences.split_at(left);
+            let (down, both) = self.values[(top + r) * self.stride..][..self.columns].split_at(left);
             let whole = across.len();
             for c in 0..whole {
-                let [a, b, c4, d] = unfold_block(level, sum[c], down[c], across[c], both[c]);
-                (upper[2 * c], upper[2 * c + 1]) = (a, b);
-                (lower[2 * c], lower[2 * c + 1]) = (c4, d);
+                let block = unfold_block(level, sum[c], down[c], across[c], both[c]);
+                upper[2 * c..2 * c + 2].copy_from_slice(&block[..2]);
+                lower[2 * c..2 * c + 2].copy_from_slice(&block[2..]);
             }
             if whole < left {
-                let [a, b] = unfold_pair(level, sum[whole], down[whole]);
-                (upper[2 * whole], lower[2 * whole]) = (a, b);
+                [upper[2 * whole], lower[2 * whole]] = unfold_pair(level, sum[whole], down[whole]);
             }
         }
         for (to, from) in self.values.chunks_mut(self.stride).zip(scratch.chunks(self.columns)) {
@@ -388,12 +394,12 @@ impl Level<'_> {
         }
     }
 
-    /// Adjusts the differences, by `limit` at most, towards those of a surface through the sums of the neighbours, where
-    /// that runs one way.
+    /// Adjusts the differences, by `limit` at most, towards those of a surface through the neighbours' sums, where that
+    /// runs one way.
     fn smooth(&mut self, limit: Coefficient) {
         let (top, left) = self.half();
         let stride = self.stride;
-        // Blocks with neighbours on both sides; the last one may be cut by the edge.
+        // Blocks with neighbours on both sides, the last of which may be cut by the edge.
         let inner_rows = 1..(self.rows.saturating_sub(1) / 2).max(1);
         let inner_columns = 1..(self.columns.saturating_sub(1) / 2).max(1);
         for r in inner_rows.clone() {
@@ -435,7 +441,7 @@ impl Level<'_> {
         let (below_left, below_right) = (v(r + 1, c - 1), v(r + 1, c + 1));
         let down = v(top + r, c) << 1;
         let across = v(r, left + c) << 1;
-        // The rise towards (or from) each corner, and the part of it that the slopes explain.
+        // The rise towards (or from) each corner, and what the slopes take from it.
         let rises = [
             (below_right - here, -down - across),
             (here - below_left, down - across),
@@ -481,8 +487,7 @@ fn shift(level: u32) -> usize {
 #[inline]
 fn unfold_pair(level: u32, sum: Coefficient, difference: Coefficient) -> [Coefficient; 2] {
     let difference = round(difference, level + 1);
-    let bit = difference & Wrapping(2 << level);
-    let sum = outward(sum, -bit);
+    let sum = inward(sum, difference & Wrapping(2 << level));
     [(sum - difference) >> shift(level), (sum + difference) >> shift(level)]
 }
 
@@ -496,16 +501,13 @@ fn unfold_block(
     both: Coefficient,
 ) -> [Coefficient; 4] {
     let both = round(both, level);
-    // The bit that rounding took from the other two differences.
+    // The bit that was rounded off the other two differences.
     let low = both & Wrapping(1 << level);
-    let down = outward(round(down, level + 1), -low);
-    let across = outward(round(across, level + 1), -low);
-    // The two bits that it took from the sum.
+    let down = inward(round(down, level + 1), low);
+    let across = inward(round(across, level + 1), low);
+    // With the next one, the two bits that were rounded off the sum.
     let high = (both ^ down ^ across) & Wrapping(2 << level);
-    let sum = match (sum < ZERO, low == ZERO) {
-        (true, true) => sum + high,
-        _ => sum + low - high,
-    };
+    let sum = if low == ZERO { inward(sum, high) } else { sum + low - high };
     let shift = shift(level);
     [
         (sum - down - across + both) >> shift,
@@ -513,4 +515,208 @@ fn unfold_block(
         (sum + down - across - both) >> shift,
         (sum + down + across + both) >> shift,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows, columns, smoothed, stream, pixels as astropy decodes them. Made by astropy 8.0.2.
+    type Vector = (usize, usize, bool, &'static [u8], &'static [i32]);
+
+    const NOISE: &[u8] = &[
+        0xdd, 0x99, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x10, 0x06, 0x06, 0x04, 0xfe, 0x29, 0x04, 0x6c, 0x00, 0x29, 0x48, 0xf9, 0x43, 0xc3, 0xff,
+        0xbf, 0x8c, 0x7f, 0xe8, 0xbf, 0xb7, 0xa0, 0xe8, 0x40, 0xfa, 0xbe, 0xff, 0xde, 0xc0, 0x67, 0x02, 0x40, 0x39,
+        0x87, 0xcf, 0xfc, 0x04, 0x41, 0x54, 0x0f, 0x01, 0xf4, 0x00, 0x30, 0x85, 0x4d, 0xf7, 0x40,
+    ];
+
+    const EXTREMES: &[u8] = &[
+        0xdd, 0x99, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00,
+        0x7f, 0xff, 0xff, 0xf8, 0x21, 0x20, 0x20, 0xf8, 0xf9, 0xf1, 0xe3, 0xc7, 0x8f, 0x1e, 0x3c, 0x78, 0xf1, 0xe3,
+        0xc7, 0x8f, 0x1e, 0x3c, 0x78, 0xf1, 0xe3, 0xc7, 0x8f, 0x1e, 0x3c, 0x78, 0xf1, 0xe3, 0xc7, 0x8f, 0x1e, 0x3f,
+        0xef, 0x9f, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb,
+        0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf,
+        0xef, 0xfb, 0xeb, 0xfe, 0xf9, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef,
+        0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbf, 0xef, 0xfb, 0xfe, 0xff,
+        0xbf, 0xef, 0xfb, 0xfe, 0xff, 0xbe, 0xbf, 0xef, 0x3f, 0xbf, 0xdf, 0xef, 0xf7, 0xfb, 0xfd, 0xfe, 0xff, 0x7f,
+        0xbf, 0xdf, 0xef, 0xf7, 0xfb, 0xfd, 0xfe, 0xff, 0x7f, 0xbf, 0xdf, 0xef, 0xf7, 0xfb, 0xfd, 0xfe, 0xff, 0x7f,
+        0xbf, 0xdf, 0xef, 0xf7, 0xfb, 0xfd, 0xfe, 0x00, 0x9e, 0x22,
+    ];
+
+    const BLOB: &[u8] = &[
+        0xdd, 0x99, 0x00, 0x00, 0x00, 0x0b, 0x00, 0x00, 0x00, 0x0a, 0x00, 0x00, 0x00, 0x10, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x64, 0x06, 0x03, 0x01, 0xf7, 0x4f, 0x5e, 0xff, 0x00, 0x7f, 0xed, 0xff, 0x1a, 0x36, 0x81,
+        0x8a, 0x9b, 0xe3, 0x00, 0x01, 0x26, 0x81, 0x08, 0x6c, 0x81, 0xba, 0x28, 0xa9, 0x1e, 0x3e, 0xce, 0xdc, 0xe0,
+        0x03, 0x02, 0x08, 0x2c, 0x48, 0x0f, 0x6a, 0x87, 0x23, 0x92, 0xfa, 0xbc, 0x68, 0x8e, 0x8f, 0xab, 0xc4, 0xf8,
+        0x57, 0xe0, 0xad, 0x58, 0xa4, 0x19, 0x1f, 0x4a, 0xd0, 0x20, 0x93, 0x89, 0xc2, 0x70, 0x9f, 0xc7, 0xf1, 0x80,
+        0x08, 0x7f, 0xe0,
+    ];
+
+    const VECTORS: [Vector; 4] = [
+        // noise, scale 0
+        (
+            5,
+            7,
+            false,
+            NOISE,
+            &[
+                7, -1, 7, 14, -7, 2, -5, 1, -12, -6, -2, 9, 11, -13, -8, 6, -20, -5, -1, 13, 7, -3, -4, -3, 15, -4, -3,
+                4, -1, -2, -11, 0, -4, 12, 7,
+            ],
+        ),
+        // ext i32, scale 1
+        (
+            4,
+            4,
+            false,
+            EXTREMES,
+            &[
+                -1,
+                -1,
+                0,
+                2147483647,
+                -1,
+                0,
+                2147483647,
+                2147483647,
+                2147483647,
+                -1,
+                -2147483648,
+                -2147483648,
+                0,
+                2147483647,
+                -1,
+                -2147483648,
+            ],
+        ),
+        // blob, scale 16
+        (
+            11,
+            10,
+            false,
+            BLOB,
+            &[
+                12, 20, 28, 36, 34, 34, 26, 18, 15, 7, 28, 36, 52, 60, 66, 66, 50, 42, 23, 15, 44, 60, 80, 104, 110,
+                102, 82, 58, 43, 19, 52, 84, 120, 144, 150, 142, 122, 82, 51, 27, 64, 104, 144, 176, 188, 172, 144,
+                104, 69, 37, 72, 112, 152, 184, 204, 188, 152, 112, 69, 37, 68, 100, 144, 176, 184, 176, 144, 104, 61,
+                37, 52, 84, 112, 144, 152, 144, 120, 80, 53, 29, 40, 56, 84, 100, 110, 102, 82, 58, 34, 18, 24, 40, 52,
+                68, 70, 62, 50, 42, 26, 10, 16, 24, 28, 36, 38, 38, 30, 22, 14, 6,
+            ],
+        ),
+        // blob, scale 16
+        (
+            11,
+            10,
+            true,
+            BLOB,
+            &[
+                12, 20, 29, 35, 34, 34, 26, 17, 15, 7, 28, 36, 53, 59, 66, 66, 50, 41, 23, 15, 44, 60, 86, 102, 112,
+                104, 84, 60, 42, 18, 52, 84, 118, 142, 148, 140, 116, 84, 52, 28, 64, 104, 146, 174, 188, 172, 142,
+                106, 69, 37, 72, 112, 154, 182, 204, 188, 150, 114, 69, 37, 66, 98, 144, 172, 182, 174, 142, 102, 61,
+                37, 54, 86, 116, 144, 154, 146, 118, 86, 53, 29, 39, 55, 84, 96, 108, 99, 79, 59, 34, 18, 25, 41, 56,
+                68, 71, 64, 53, 41, 25, 9, 16, 24, 29, 34, 38, 38, 29, 22, 14, 6,
+            ],
+        ),
+    ];
+
+    /// Marsaglia's xorshift: the same bytes in each run.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn bytes(&mut self, n: usize) -> Vec<u8> {
+            (0..n).map(|_| (self.next() >> 32) as u8).collect()
+        }
+    }
+
+    fn decoded(bytes: &[u8], rows: usize, columns: usize, smooth: bool) -> Result<Vec<i32>, &'static str> {
+        let mut out = vec![0x5a5a_5a5a; rows * columns];
+        decode(bytes, rows, columns, smooth, &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn vectors() {
+        for (rows, columns, smooth, bytes, values) in VECTORS {
+            assert_eq!(decoded(bytes, rows, columns, smooth).as_deref(), Ok(values));
+            let longer = [bytes, &[0xff; 9]].concat();
+            assert_eq!(decoded(&longer, rows, columns, smooth).as_deref(), Ok(values));
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        for (rows, columns, smooth, bytes, _) in VECTORS {
+            for n in 0..bytes.len() {
+                assert_eq!(decoded(&bytes[..n], rows, columns, smooth), Err(SHORT));
+            }
+        }
+    }
+
+    #[test]
+    fn one_pixel() {
+        // No planes: the end of planes, no signs.
+        let mut bytes = vec![0xdd, 0x99, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0];
+        bytes.extend((-77i64).to_be_bytes());
+        bytes.extend([0, 0, 0, 0]);
+        assert_eq!(decoded(&bytes, 1, 1, true), Ok(vec![-77]));
+    }
+
+    #[test]
+    fn illegal() {
+        let with = |at: usize, byte: u8| {
+            let mut bytes = NOISE.to_vec();
+            bytes[at] = byte;
+            decoded(&bytes, 5, 7, false)
+        };
+        assert!(decode(NOISE, 5, 7, false, &mut [0; 34]).is_err());
+        assert!(decoded(NOISE, 7, 5, false).is_err());
+        assert!(with(0, 0xdc).is_err());
+        assert!(with(2, 1).is_err());
+        assert!(with(22, 61).is_err());
+        assert!(with(25, 0x10).is_err());
+        assert_eq!(decoded(&[], 0, 5, false), Ok(vec![]));
+    }
+
+    #[test]
+    fn every_node_has_its_code() {
+        let mut weight = [0; 16];
+        for (node, length) in NODES {
+            assert!((3..=6).contains(&length));
+            weight[usize::from(node)] += 1;
+        }
+        assert!(weight.iter().all(|&w| w > 0));
+        assert_eq!(weight.iter().sum::<i32>(), 64);
+    }
+
+    #[test]
+    fn garbage() {
+        let mut random = Random(4);
+        for i in 0..6000 {
+            let (rows, columns) = (1 + random.next() % 40, 1 + random.next() % 40);
+            let n = random.next() as usize % 400;
+            let mut bytes =
+                [[0xdd, 0x99].as_slice(), &(rows as u32).to_be_bytes(), &(columns as u32).to_be_bytes()].concat();
+            bytes.extend(random.bytes(12));
+            bytes.extend(random.bytes(3).iter().map(|b| b % 64));
+            bytes.extend(random.bytes(n));
+            if i % 2 == 0 {
+                // As far as the quadtrees at least.
+                bytes.extend(vec![0xff; n]);
+            }
+            let _ = decoded(&bytes, rows as usize, columns as usize, i % 3 == 0);
+            let mut damaged = BLOB.to_vec();
+            for _ in 0..1 + i % 3 {
+                let at = 10 + random.next() as usize % (BLOB.len() - 10);
+                damaged[at] = random.next() as u8;
+            }
+            let _ = decoded(&damaged, 11, 10, i % 2 == 0);
+        }
+    }
 }

@@ -20,7 +20,7 @@ const SHORT: &str = "plio: the data end early";
 const LONG: &str = "plio: the list has more pixels than the tile";
 
 /// Decodes a tile of `out.len()` pixels from the big-endian words of its list.
-pub fn decode(bytes: &[u8], out: &mut [i32]) -> Result<(), &'static str> {
+pub(crate) fn decode(bytes: &[u8], out: &mut [i32]) -> Result<(), &'static str> {
     let (words, _) = bytes.as_chunks::<2>();
     let mut words = instructions(words)?.iter().map(|w| u16::from_be_bytes(*w));
     let mut value = 1i32;
@@ -64,4 +64,127 @@ fn instructions(words: &[[u8; 2]]) -> Result<&[[u8; 2]], &'static str> {
     };
     let list = words.get(..end).ok_or(SHORT)?;
     Ok(list.get(start..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pixels and list. Made by astropy 8.0.2.
+    const VECTORS: [(&[i32], &[u8]); 4] = [
+        // zeros
+        (
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x00, 0x00, 0x00, 0x07, 0xff, 0x9c, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x0c],
+        ),
+        // ones
+        (
+            &[0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0],
+            &[
+                0x00, 0x00, 0x00, 0x07, 0xff, 0x9c, 0x00, 0x0a, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x40,
+                0x05, 0x00, 0x04,
+            ],
+        ),
+        // levels
+        (
+            &[0, 0, 5, 5, 5, 4, 0, 0, 0, 0, 3000, 3000, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[
+                0x00, 0x00, 0x00, 0x07, 0xff, 0x9c, 0x00, 0x12, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x20, 0x04, 0x00,
+                0x02, 0x40, 0x03, 0x70, 0x01, 0x2b, 0xb4, 0x00, 0x04, 0x40, 0x02, 0x3b, 0xaf, 0x00, 0x01, 0x40, 0x02,
+                0x00, 0x09,
+            ],
+        ),
+        // high
+        (
+            &[
+                0, 0, 0, 0, 16777215, 16777215, 16777215, 16777215, 16777214, 16777214, 16777214, 16777214, 70000,
+                70000, 70000, 70000, 70000, 70000, 70000, 70000, 0, 0, 0, 0,
+            ],
+            &[
+                0x00, 0x00, 0x00, 0x07, 0xff, 0x9c, 0x00, 0x11, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x1f, 0xff, 0x0f,
+                0xff, 0x00, 0x04, 0x40, 0x04, 0x30, 0x01, 0x40, 0x04, 0x11, 0x70, 0x00, 0x11, 0x40, 0x08, 0x00, 0x04,
+            ],
+        ),
+    ];
+
+    /// Marsaglia's xorshift: the same bytes in each run.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn bytes(&mut self, n: usize) -> Vec<u8> {
+            (0..n).map(|_| (self.next() >> 32) as u8).collect()
+        }
+    }
+
+    fn decoded(bytes: &[u8], n: usize) -> Result<Vec<i32>, &'static str> {
+        let mut out = vec![0x5a5a_5a5a; n];
+        decode(bytes, &mut out).map(|()| out)
+    }
+
+    fn list(words: &[u16]) -> Vec<u8> {
+        words.iter().flat_map(|w| w.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn vectors() {
+        for (values, bytes) in VECTORS {
+            assert_eq!(decoded(bytes, values.len()).as_deref(), Ok(values));
+            // The same with the short header.
+            let length = (bytes.len() / 2 - 4) as u16;
+            let short = [&list(&[0, 0, length]), &bytes[14..]].concat();
+            assert_eq!(decoded(&short, values.len()).as_deref(), Ok(values));
+        }
+    }
+
+    #[test]
+    fn each_instruction() {
+        // 2 zeros, +4, 2 of 5, 3 that end in 5, -1 and a pixel, +6 and a pixel, set 3 << 12 | 9, 1 of it, -9, 1 of it.
+        let words = [0, 0, 14, 0x0002, 0x2004, 0x4002, 0x5003, 0x7001, 0x6006, 0x1009, 3, 0x4001, 0x3009, 0x4001];
+        let pixels = vec![0, 0, 5, 5, 0, 0, 5, 4, 10, 0x3009, 0x3000, 0, 0];
+        assert_eq!(decoded(&list(&words), 13), Ok(pixels));
+    }
+
+    #[test]
+    fn lengths() {
+        // An empty list, and more than 2^15 words.
+        assert_eq!(decoded(&list(&[0, 7, 0xff9c, 7, 0, 0, 0]), 3), Ok(vec![0; 3]));
+        let mut words = vec![0, 7, 0xff9c, 7 + 40_000 - 32_768, 1, 0, 0];
+        words.extend([0x4001; 40_000]);
+        assert_eq!(decoded(&list(&words), 40_001).map(|v| v.iter().sum::<i32>()), Ok(40_000));
+        words.pop();
+        assert_eq!(decoded(&list(&words), 40_001), Err(SHORT));
+    }
+
+    #[test]
+    fn illegal() {
+        assert_eq!(decoded(&[], 1), Err(SHORT));
+        assert_eq!(decoded(&list(&[0, 0, 4]), 1), Err(SHORT));
+        assert_eq!(decoded(&list(&[0, 0, 4, 0x4002]), 1), Err(LONG));
+        assert_eq!(decoded(&list(&[0, 0, 4, 0x8000]), 1), Err("plio: an opcode does not exist"));
+        assert_eq!(decoded(&list(&[0, 0, 4, 0x1000]), 1), Err(SHORT));
+        assert!(decoded(&list(&[0, 0xffff, 0, 9, 0, 0, 0]), 1).is_err());
+        assert!(decoded(&list(&[0, 7, 0, 0xffff, 0, 0, 0]), 1).is_err());
+    }
+
+    #[test]
+    fn garbage() {
+        let mut random = Random(3);
+        for i in 0..20_000u64 {
+            let n = random.next() as usize % 200;
+            let mut bytes = random.bytes(n);
+            if i % 4 != 0 && n >= 6 {
+                bytes[4..6].copy_from_slice(&(n as u16 / 2).to_be_bytes());
+                // Opcodes that exist.
+                bytes[6..].iter_mut().step_by(2).for_each(|b| *b &= 0x70);
+            }
+            let _ = decoded(&bytes, random.next() as usize % 3000);
+        }
+    }
 }

@@ -17,7 +17,7 @@ const SHORT: &str = "rice: the data end early";
 const OPTIONS: &str = "rice: BLOCKSIZE or BYTEPIX is not one that exists";
 
 /// Decodes a tile of `out.len()` pixels.
-pub fn decode(bytes: &[u8], block: usize, bytepix: usize, out: &mut [i32]) -> Result<(), &'static str> {
+pub(crate) fn decode(bytes: &[u8], block: usize, bytepix: usize, out: &mut [i32]) -> Result<(), &'static str> {
     if !(1..=65536).contains(&block) {
         return Err(OPTIONS);
     }
@@ -31,7 +31,7 @@ pub fn decode(bytes: &[u8], block: usize, bytepix: usize, out: &mut [i32]) -> Re
 
 /// Appends the stream of a tile. Values are taken modulo the width of a pixel; with a block of 0 or a BYTEPIX that does
 /// not exist, the usual ones (32, 4) are used.
-pub fn encode(values: &[i32], block: usize, bytepix: usize, out: &mut Vec<u8>) {
+pub(crate) fn encode(values: &[i32], block: usize, bytepix: usize, out: &mut Vec<u8>) {
     let block = if block == 0 { 32 } else { block };
     match bytepix {
         1 => encode_width::<1>(values, block, out),
@@ -118,7 +118,8 @@ fn split_block<const BYTEPIX: usize>(
 ) -> Result<u32, &'static str> {
     // As many numbers at a time as the buffer's 56 bits will mostly hold.
     match fs {
-        0..=6 => split_groups::<BYTEPIX, 4>(bits, fs, last, pixels),
+        0..=3 => split_groups::<BYTEPIX, 8>(bits, fs, last, pixels),
+        4..=6 => split_groups::<BYTEPIX, 4>(bits, fs, last, pixels),
         7..=14 => split_groups::<BYTEPIX, 2>(bits, fs, last, pixels),
         _ => split_groups::<BYTEPIX, 1>(bits, fs, last, pixels),
     }
@@ -153,6 +154,23 @@ fn split_groups<const BYTEPIX: usize, const GROUP: usize>(
         *pixel = narrow::<BYTEPIX>(last);
     }
     Ok(last)
+}
+
+/// Bits that [`ZEROS`] looks at.
+const ZEROS_BITS: u32 = 11;
+
+/// How many zeros lead a number of these bits; 64 if it is 0. Faster than counting where the processor to build for may
+/// lack an instruction that does.
+static ZEROS: [u8; 1 << ZEROS_BITS] = zeros_table();
+
+const fn zeros_table() -> [u8; 1 << ZEROS_BITS] {
+    let mut table = [64; 1 << ZEROS_BITS];
+    let mut i = 1;
+    while i < table.len() {
+        table[i] = (ZEROS_BITS - 1 - i.ilog2()) as u8;
+        i += 1;
+    }
+    table
 }
 
 /// Bits from bytes, the highest first.
@@ -218,8 +236,8 @@ impl Bits<'_> {
         let (mut buffer, mut used) = (self.buffer, 0);
         for m in &mut mapped {
             // Where the buffer has run out this is nonsense, and `used` tells.
-            let zeros = (buffer | 1).leading_zeros();
-            buffer <<= zeros;
+            let zeros = u32::from(ZEROS[(buffer >> (64 - ZEROS_BITS)) as usize]);
+            buffer = buffer.wrapping_shl(zeros);
             // The low bits with the 1 bit before them.
             let low = (buffer >> (63 - fs)) as u32;
             *m = low.wrapping_sub(1 << fs).wrapping_add(zeros << fs);
@@ -238,12 +256,13 @@ impl Bits<'_> {
     #[cold]
     #[inline(never)]
     fn split(&mut self, fs: u32) -> Result<u32, &'static str> {
-        let mut high = 0u32;
+        let most = u64::from(u32::MAX >> fs);
+        let mut high = 0u64;
         loop {
             self.refill();
             let zeros = self.buffer.leading_zeros();
             if zeros < self.have {
-                high += zeros;
+                high += u64::from(zeros);
                 self.skip(zeros);
                 self.skip(1);
                 break;
@@ -252,16 +271,16 @@ impl Bits<'_> {
                 return Err(SHORT);
             }
             // All that the buffer has are zeros, at most 64 bits.
-            high += self.have;
+            high += u64::from(self.have);
             (self.buffer, self.have) = (0, 0);
-            if high > u32::MAX >> fs {
+            if high > most {
                 break;
             }
         }
-        if high > u32::MAX >> fs {
+        if high > most {
             return Err("rice: a difference is too large");
         }
-        Ok(high << fs | self.take(fs)?)
+        Ok((high as u32) << fs | self.take(fs)?)
     }
 }
 
@@ -340,5 +359,181 @@ impl Sink<'_> {
         let bytes = self.have.div_ceil(8) as usize;
         let last = ((self.buffer << (32 - self.have)) as u32).to_be_bytes();
         self.out.extend_from_slice(&last[..bytes]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Block, bytes of a pixel, pixels, stream. Made by astropy 8.0.2.
+    type Vector = (usize, usize, &'static [i32], &'static [u8]);
+
+    const VECTORS: [Vector; 10] = [
+        // one
+        (32, 1, &[77], &[0x4d, 0x00]),
+        // const
+        (16, 2, &[-5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5, -5], &[0xff, 0xfb, 0x00]),
+        // noise u8
+        (
+            16,
+            1,
+            &[128, 129, 127, 124, 126, 123, 128, 135, 126, 125, 130, 130, 129, 123, 128, 131, 121, 126, 118, 122],
+            &[0x80, 0x73, 0x75, 0x45, 0x30, 0xc1, 0x69, 0xa5, 0x39, 0x9a, 0x16, 0xa7, 0xa0],
+        ),
+        // noise i16, two blocks
+        (
+            32,
+            2,
+            &[
+                982, 998, 987, 1003, 1002, 998, 975, 995, 1000, 1001, 985, 995, 990, 992, 1011, 992, 1000, 1009, 994,
+                999, 1001, 1001, 988, 1001, 1014, 985, 1009, 1001, 994, 1020, 1008, 988, 1001, 1006, 998,
+            ],
+            &[
+                0x03, 0xd6, 0x58, 0x10, 0x54, 0x84, 0x6e, 0x74, 0xc6, 0xa4, 0xfa, 0x99, 0xa1, 0x62, 0xa8, 0x24, 0xee,
+                0xa9, 0x06, 0x5a, 0x68, 0x64, 0x43, 0xfd, 0x14, 0x5c, 0xba, 0xb5, 0xaf, 0x80,
+            ],
+        ),
+        // extremes u8
+        (32, 1, &[0, 255, 0, 128, 127, 255, 255, 1], &[0x00, 0xe0, 0x00, 0x20, 0x5f, 0xe0, 0x3f, 0xe0, 0x00, 0x80]),
+        // extremes i16
+        (
+            32,
+            2,
+            &[-32768, 32767, -32768, 0, -1, 32767],
+            &[0x80, 0x00, 0xf0, 0x00, 0x00, 0x00, 0x10, 0x00, 0x2f, 0xff, 0xf0, 0x00, 0x1f, 0xff, 0xf0],
+        ),
+        // extremes i32
+        (
+            32,
+            4,
+            &[-2147483648, 2147483647, -2147483648, 0, -1, 2147483647],
+            &[
+                0x80, 0x00, 0x00, 0x00, 0xd0, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x17,
+                0xff, 0xff, 0xff, 0xf8, 0x00, 0x00, 0x00, 0x0f, 0xff, 0xff, 0xff, 0xf8,
+            ],
+        ),
+        // spike: long unary
+        (
+            32,
+            2,
+            &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9000, 0, 0, 0, 0, 0],
+            &[
+                0x00, 0x00, 0xc8, 0x00, 0x80, 0x08, 0x00, 0x80, 0x08, 0x00, 0x80, 0x08, 0x00, 0x80, 0x08, 0x00, 0x80,
+                0x00, 0x0e, 0x50, 0x00, 0xe4, 0xf8, 0x00, 0x80, 0x08, 0x00, 0x80, 0x00,
+            ],
+        ),
+        // ramp
+        (
+            16,
+            4,
+            &[0, 100000, 200000, 300000, 400000, 500000, 600000, 700000, 800000],
+            &[
+                0x00, 0x00, 0x00, 0x00, 0x94, 0x00, 0x00, 0xc3, 0x50, 0x18, 0x6a, 0x03, 0x0d, 0x40, 0x61, 0xa8, 0x0c,
+                0x35, 0x01, 0x86, 0xa0, 0x30, 0xd4, 0x06, 0x1a, 0x80,
+            ],
+        ),
+        // zeros then one
+        (16, 4, &[3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 3], &[0x00, 0x00, 0x00, 0x03, 0x00, 0x4a]),
+    ];
+
+    /// Marsaglia's xorshift: the same bytes in each run.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn bytes(&mut self, n: usize) -> Vec<u8> {
+            (0..n).map(|_| (self.next() >> 32) as u8).collect()
+        }
+    }
+
+    fn decoded(bytes: &[u8], block: usize, bytepix: usize, n: usize) -> Result<Vec<i32>, &'static str> {
+        let mut out = vec![0x5a5a_5a5a; n];
+        decode(bytes, block, bytepix, &mut out).map(|()| out)
+    }
+
+    fn encoded(values: &[i32], block: usize, bytepix: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(values, block, bytepix, &mut out);
+        out
+    }
+
+    #[test]
+    fn vectors() {
+        for (block, bytepix, values, bytes) in VECTORS {
+            assert_eq!(decoded(bytes, block, bytepix, values.len()).as_deref(), Ok(values));
+            assert_eq!(encoded(values, block, bytepix), bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let mut random = Random(1);
+        for bytepix in [1, 2, 4] {
+            for block in [1, 7, 16, 32, 1000] {
+                for bits in 0..=8 * bytepix as u32 {
+                    let values: Vec<i32> = (0..333)
+                        .map(|_| {
+                            // Now and then one far from the rest.
+                            let bits = if random.next().is_multiple_of(50) { 8 * bytepix as u32 } else { bits };
+                            let v = (random.next() >> 20) as u32;
+                            match bytepix {
+                                1 => narrow::<1>(v & ((1 << bits) - 1)),
+                                2 => narrow::<2>(v & ((1 << bits) - 1)),
+                                _ => narrow::<4>((u64::from(v) & ((1 << bits) - 1)) as u32),
+                            }
+                        })
+                        .collect();
+                    let bytes = encoded(&values, block, bytepix);
+                    assert_eq!(decoded(&bytes, block, bytepix, values.len()), Ok(values));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        for (block, bytepix, values, bytes) in VECTORS {
+            for n in 0..bytes.len() {
+                assert!(decoded(&bytes[..n], block, bytepix, values.len()).is_err());
+            }
+            let longer = [bytes, &[0xff; 9]].concat();
+            assert_eq!(decoded(&longer, block, bytepix, values.len()).as_deref(), Ok(values));
+        }
+    }
+
+    #[test]
+    fn illegal() {
+        assert_eq!(decoded(&[], 32, 2, 0), Ok(vec![]));
+        assert_eq!(decoded(&[0; 9], 0, 2, 1), Err(OPTIONS));
+        assert_eq!(decoded(&[0; 9], 65537, 2, 1), Err(OPTIONS));
+        assert_eq!(decoded(&[0; 9], 32, 3, 1), Err(OPTIONS));
+        // Code 27 of 4-byte pixels.
+        assert!(decoded(&[0, 0, 0, 0, 27 << 3, 0, 0, 0], 32, 4, 1).is_err());
+        // Zeros without an end: fs = 0 in 2 bytes, fs = 24 in 4.
+        assert_eq!(decoded(&[[0, 0, 0x10].as_slice(), &[0; 100]].concat(), 32, 2, 1), Err(SHORT));
+        let zeros = [[0, 0, 0, 0, 25 << 3].as_slice(), &[0; 100]].concat();
+        assert_eq!(decoded(&zeros, 32, 4, 1), Err("rice: a difference is too large"));
+    }
+
+    #[test]
+    fn garbage() {
+        let mut random = Random(2);
+        for i in 0..20_000 {
+            let n = random.next() as usize % 200;
+            let mut bytes = random.bytes(n);
+            if let (Some(b), 0) = (bytes.get_mut(2..), i % 3) {
+                // Long unary runs.
+                b.iter_mut().for_each(|b| *b &= 1);
+            }
+            let (block, pixels) = (1 + random.next() as usize % 70, random.next() as usize % 300);
+            let _ = decoded(&bytes, block, [1, 2, 4][i % 3], pixels);
+        }
     }
 }
