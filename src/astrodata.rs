@@ -9,37 +9,12 @@ use std::sync::Arc;
 use crate::dtype::{DType, PixelFormat};
 use crate::error::escape;
 use crate::fits::{
-    Compression, FitsFile, FitsWriter, HduSpec, Header, ImageSpec, Layout, RawHdu, UncertaintyKind, associate,
-    contradiction,
+    Compression, FitsFile, FitsWriter, HduSpec, Header, ImageSpec, Layout, OpenOptions, RawHdu, UncertaintyKind,
+    associate, contradiction,
 };
 use crate::nddata::NDAstroData;
 use crate::plane::Plane;
 use crate::{Error, Result};
-
-/// How a file is opened.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct OpenOptions {
-    /// How the planes of an image are named.
-    pub layout: Layout,
-    /// Bytes that a packed file (gzip, bzip2, compress) may unpack to; without it 64 MiB, or 500 times its own size to
-    /// 8 GiB.
-    pub max_inflate: Option<u64>,
-}
-
-impl OpenOptions {
-    /// With a layout.
-    pub fn layout(mut self, layout: Layout) -> Self {
-        self.layout = layout;
-        self
-    }
-
-    /// With a limit for what a packed file may unpack to, in bytes.
-    pub fn max_inflate(mut self, bytes: u64) -> Self {
-        self.max_inflate = Some(bytes);
-        self
-    }
-}
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +68,7 @@ impl AstroData {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
-        Self::from_file(FitsFile::open_with(path, options.max_inflate)?, options.layout)
+        Self::from_file(FitsFile::open_with(path, options)?, options.layout)
     }
 
     /// Of an opened file.

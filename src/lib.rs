@@ -48,12 +48,13 @@ mod stats;
 mod tiles;
 mod window;
 
-pub use astrodata::{AstroData, OpenOptions, WriteOptions};
+pub use astrodata::{AstroData, WriteOptions};
 pub use dtype::{DType, PixelFormat};
 #[cfg(feature = "gpu")]
 pub use engine::{AdapterReport, GpuEngine, adapters};
 pub use engine::{CpuEngine, Engine};
 pub use error::{Error, Result};
+pub use fits::OpenOptions;
 pub use nddata::NDAstroData;
 pub use pixels::Pixels;
 pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};

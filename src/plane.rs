@@ -58,6 +58,8 @@ pub(crate) struct Plane {
 
 /// Bytes of stored numbers that are decoded at once where a whole plane goes by.
 const BAND_BYTES: usize = 4 << 20;
+/// Bytes of stored numbers that a thread decodes at once.
+const PIECE_BYTES: usize = 256 << 10;
 
 impl Plane {
     pub(crate) fn lazy(section: Section, header: Arc<Header>) -> Self {
@@ -306,7 +308,7 @@ impl Plane {
     fn decoded(&self) -> Result<Vec<u8>> {
         let size = self.format().size();
         let mut bytes = decode::reserve_with(&[self.len() * size], 0u8)?;
-        let step = self.band().max(1);
+        let step = (PIECE_BYTES / size).max(1).next_multiple_of(self.band());
         bytes
             .par_chunks_mut(step * size)
             .enumerate()

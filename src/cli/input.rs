@@ -15,9 +15,12 @@ pub(super) struct InputArgs {
     /// How the planes of an image are named
     #[arg(long, default_value = "auto", value_name = "LAYOUT", value_parser = layouts())]
     pub layout: Layout,
-    /// Most that a packed file (gzip, bzip2, compress) may unpack to [default: 64MiB, or 500 times its size to 8GiB]
+    /// Most that a packed file (gzip, bzip2, compress) may unpack to [default: 256MiB, or 500 times its size to 8GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_inflate: Option<u64>,
+    /// Read files with read calls instead of mapping them: for network file systems
+    #[arg(long)]
+    pub no_mmap: bool,
 }
 
 fn layouts() -> impl TypedValueParser<Value = Layout> {
@@ -27,7 +30,7 @@ fn layouts() -> impl TypedValueParser<Value = Layout> {
 
 impl InputArgs {
     fn options(&self) -> OpenOptions {
-        let options = OpenOptions::default().layout(self.layout);
+        let options = OpenOptions::default().layout(self.layout).no_mmap(self.no_mmap);
         match self.max_inflate {
             Some(bytes) => options.max_inflate(bytes),
             None => options,
@@ -39,7 +42,7 @@ impl InputArgs {
     }
 
     pub(super) fn open_file(&self, path: &Path) -> Result<FitsFile> {
-        FitsFile::open_with(path, self.max_inflate)
+        FitsFile::open_with(path, &self.options())
     }
 }
 

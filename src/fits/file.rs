@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::header::{Header, Value};
 use super::map::Mapping;
+use super::options::OpenOptions;
 use super::raw::RawHdu;
 use super::scan::{Hdu, HduKind, scan};
 use super::section::Section;
@@ -21,21 +22,21 @@ pub struct FitsFile {
 
 impl FitsFile {
     /// Opens a file and checks all its headers. No pixel is read. A file that is packed as a whole (gzip, bzip2, compress;
-    /// by its first bytes, not its name) is unpacked to a temporary file, to 64 MiB or 500 times its own size, at most to
+    /// by its first bytes, not its name) is unpacked to a temporary file, to 256 MiB or 500 times its own size, at most to
     /// 8 GiB.
     ///
     /// # Errors
     /// The file cannot be read, is not FITS, is truncated, or has a header that contradicts itself.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, None)
+        Self::open_with(path, &OpenOptions::default())
     }
 
-    /// The same with another limit for what a packed file may unpack to, in bytes.
+    /// The same with options, of which the layout has no meaning here.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn open_with(path: impl AsRef<Path>, max_inflate: Option<u64>) -> Result<Self> {
-        Self::of(Mapping::open(path.as_ref(), max_inflate)?)
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Self> {
+        Self::of(Mapping::open(path.as_ref(), options)?)
     }
 
     /// A plain file that is in memory.
@@ -46,8 +47,9 @@ impl FitsFile {
         Self::of(Mapping::of_bytes(bytes, Path::new("file in memory")))
     }
 
-    fn of(map: Mapping) -> Result<Self> {
+    fn of(mut map: Mapping) -> Result<Self> {
         let hdus = scan(&map);
+        map.close();
         // What was parsed while the file changed is not worth an explanation.
         map.check()?;
         Ok(FitsFile { map: Arc::new(map), hdus: Arc::new(hdus?) })

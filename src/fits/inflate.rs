@@ -78,7 +78,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { free: 64 << 20, ratio: 500, max: 8 << 30 }
+        Limits { free: 256 << 20, ratio: 500, max: 8 << 30 }
     }
 }
 

@@ -4,8 +4,10 @@
 //! before and after each tile, so a file that is truncated, rewritten or replaced under a run ends that run with an
 //! error instead of a mixture of old and new pixels. The descriptor is closed once the mapping stands: ten thousand
 //! files fit under a limit of 1,024 open ones. A file that is packed as a whole (gzip, bzip2, compress) is unpacked to a
-//! temporary file, and that is mapped.
+//! temporary file, and that is mapped. Where mapping is not wanted (network file systems), a descriptor is opened for each
+//! read, and what it leads to compared with what was opened first.
 
+use std::borrow::Cow;
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ pub(crate) struct Mapping {
     /// `None` for what has no file to be compared with.
     identity: Option<Identity>,
     bytes: Bytes,
+    /// Open while headers are scanned: read through the mapping, each would bring its neighbourhood into memory.
+    file: Option<File>,
     packing: Option<Packing>,
     headers: AtomicU64,
     pixels: AtomicU64,
@@ -48,17 +52,53 @@ enum Bytes {
         map: memmap2::Mmap,
     },
     Memory(Vec<u8>),
+    /// Not mapped: read by a descriptor that is opened anew each time.
+    Unmapped(u64),
+}
+
+/// Hands out bytes of a file, for as long as one read takes.
+pub(crate) struct Reader<'a> {
+    map: &'a Mapping,
+    file: Option<File>,
+}
+
+impl<'a> Reader<'a> {
+    /// Bytes `start..end`, which lie in the file.
+    ///
+    /// # Errors
+    /// They cannot be read; the file became shorter.
+    pub(crate) fn get(&self, start: u64, end: u64) -> Result<Cow<'a, [u8]>> {
+        if self.file.is_none() {
+            return Ok(Cow::Borrowed(self.map.bytes(start, end)));
+        }
+        let mut bytes = vec![0; (end - start) as usize];
+        self.read(start, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// The same, to `out`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(crate) fn read(&self, start: u64, out: &mut [u8]) -> Result<()> {
+        let Some(file) = &self.file else {
+            out.copy_from_slice(self.map.bytes(start, start + out.len() as u64));
+            return Ok(());
+        };
+        match file.read_exact_at(out, start) {
+            Ok(()) => Ok(()),
+            Err(e) => {
+                self.map.check()?;
+                Err(Error::io(&self.map.path, "cannot read")(e))
+            }
+        }
+    }
 }
 
 impl Mapping {
     /// Maps a regular file, or what it unpacks to. The name is a plain name: no character in it has a meaning.
-    pub(crate) fn open(path: &Path, max_inflate: Option<u64>) -> Result<Self> {
-        // Without O_NONBLOCK the opening of a FIFO would wait for a writer.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-            .open(path)
-            .map_err(Error::io(path, "cannot open"))?;
+    pub(crate) fn open(path: &Path, options: &super::OpenOptions) -> Result<Self> {
+        let file = open_plain(path)?;
         let meta = file.metadata().map_err(Error::io(path, "cannot stat"))?;
         if !meta.is_file() {
             let what = if meta.is_dir() { "it is a directory" } else { "it is not a regular file" };
@@ -70,16 +110,18 @@ impl Mapping {
             // Too short for anything; what it is instead the scan says.
             Err(_) => None,
         };
-        let (bytes, identity) = match packing {
-            None => (Bytes::map(&file, meta.len(), path)?, Identity::of(&meta)),
-            Some(packing) => (unpacked(&file, meta.len(), packing, max_inflate, path)?, Identity::of(&meta)),
+        let bytes = match packing {
+            Some(packing) => unpacked(&file, meta.len(), packing, options.max_inflate, path)?,
+            None if options.no_mmap => Bytes::Unmapped(meta.len()),
+            None => Bytes::map(&file, meta.len(), path)?,
         };
-        Ok(Mapping { packing, ..Self::new(path, Some(identity), bytes) })
+        let file = packing.is_none().then_some(file);
+        Ok(Mapping { packing, file, ..Self::new(path, Some(Identity::of(&meta)), bytes) })
     }
 
     fn new(path: &Path, identity: Option<Identity>, bytes: Bytes) -> Self {
         let (headers, pixels) = (AtomicU64::new(0), AtomicU64::new(0));
-        Mapping { path: path.to_path_buf(), identity, bytes, packing: None, headers, pixels }
+        Mapping { path: path.to_path_buf(), identity, bytes, file: None, packing: None, headers, pixels }
     }
 
     /// A file that is in memory; `path` is for messages.
@@ -102,7 +144,13 @@ impl Mapping {
         match &self.bytes {
             Bytes::Mapped { map, .. } => map.len() as u64,
             Bytes::Memory(bytes) => bytes.len() as u64,
+            Bytes::Unmapped(len) => *len,
         }
+    }
+
+    /// Whether [`bytes`](Self::bytes) has them.
+    pub(crate) fn is_mapped(&self) -> bool {
+        !matches!(self.bytes, Bytes::Unmapped(_))
     }
 
     /// How the whole file is packed, if it is.
@@ -110,13 +158,46 @@ impl Mapping {
         self.packing
     }
 
-    /// Bytes `start..end`; the caller has checked them against [`len`](Self::len), and counts what it reads.
+    /// Bytes `start..end`; the caller has checked them against [`len`](Self::len) and [`is_mapped`](Self::is_mapped), and
+    /// counts what it reads.
     pub(crate) fn bytes(&self, start: u64, end: u64) -> &[u8] {
         let all = match &self.bytes {
             Bytes::Mapped { map, .. } => &map[..],
             Bytes::Memory(bytes) => bytes,
+            Bytes::Unmapped(_) => return &[],
         };
         &all[start as usize..end as usize]
+    }
+
+    /// For one read, of whatever kind the file is.
+    ///
+    /// # Errors
+    /// The file is not what it was when it was opened.
+    pub(crate) fn reader(&self) -> Result<Reader<'_>> {
+        if self.is_mapped() {
+            return Ok(Reader { map: self, file: None });
+        }
+        let file = open_plain(&self.path)?;
+        let meta = file.metadata().map_err(Error::io(&self.path, "cannot stat"))?;
+        if self.identity == Some(Identity::of(&meta)) {
+            return Ok(Reader { map: self, file: Some(file) });
+        }
+        self.check()?;
+        Err(Error::Changed { path: self.path.clone(), what: "another file has its name".into() })
+    }
+
+    /// For those who scan headers, while the file is open.
+    pub(crate) fn scanner(&self) -> Result<Reader<'_>> {
+        match self.file.as_ref().map(File::try_clone) {
+            None => self.reader(),
+            Some(Ok(file)) => Ok(Reader { map: self, file: Some(file) }),
+            Some(Err(e)) => Err(Error::io(&self.path, "cannot read")(e)),
+        }
+    }
+
+    /// Headers were scanned.
+    pub(crate) fn close(&mut self) {
+        self.file = None;
     }
 
     /// Tells the system that these bytes come next.
@@ -186,6 +267,12 @@ impl Mapping {
     pub(crate) fn is_file(&self, meta: &Metadata) -> bool {
         self.identity.is_some_and(|i| (meta.dev(), meta.ino()) == (i.dev, i.ino))
     }
+}
+
+fn open_plain(path: &Path) -> Result<File> {
+    // Without O_NONBLOCK the opening of a FIFO would wait for a writer.
+    let options = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
+    options.map_err(Error::io(path, "cannot open"))
 }
 
 impl Bytes {

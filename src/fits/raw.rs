@@ -61,7 +61,7 @@ impl RawHdu {
     /// # Errors
     /// The file changed since it was opened.
     pub fn read(&self) -> Result<Vec<u8>> {
-        let bytes = self.map.bytes(self.hdu.data.start, self.hdu.data.end).to_vec();
+        let bytes = self.map.reader()?.get(self.hdu.data.start, self.hdu.data.end)?.into_owned();
         self.map.count(bytes.len() as u64);
         self.map.check()?;
         Ok(bytes)

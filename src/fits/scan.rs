@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::header::{BLOCK, Bad, CARD, Header, Value};
-use super::map::Mapping;
+use super::map::{Mapping, Reader};
 use super::tiled;
 use crate::dtype::PixelFormat;
 use crate::error::escape;
@@ -94,11 +94,12 @@ const MAX_HDUS: usize = 65_536;
 /// All HDUs of the file.
 pub(crate) fn scan(map: &Mapping) -> Result<Vec<Hdu>> {
     let len = map.len();
-    refuse_foreign(map)?;
+    let reader = map.scanner()?;
+    refuse_foreign(map, &reader)?;
     let mut hdus = Vec::new();
     let mut at = 0u64;
     loop {
-        let hdu = scan_one(map, hdus.len(), at)?;
+        let hdu = scan_one(map, &reader, hdus.len(), at)?;
         // Some writers leave the padding of the last block out. An extension that ends in the middle of it was cut,
         // and what came after it is lost; behind the image of a primary there need not have been anything.
         at = hdu.data.end.next_multiple_of(BLOCK as u64);
@@ -107,7 +108,7 @@ pub(crate) fn scan(map: &Mapping) -> Result<Vec<Hdu>> {
             return Err(truncated(map, hdu.index, at));
         }
         hdus.push(hdu);
-        if at >= len || !looks_like_extension(map.bytes(at, len.min(at + CARD as u64))) {
+        if at >= len || !looks_like_extension(&reader.get(at, len.min(at + CARD as u64))?) {
             return Ok(hdus);
         }
         if hdus.len() >= MAX_HDUS {
@@ -125,10 +126,10 @@ fn truncated(map: &Mapping, hdu: usize, expected: u64) -> Error {
 }
 
 /// Says clearly that a file is not FITS.
-fn refuse_foreign(map: &Mapping) -> Result<()> {
+fn refuse_foreign(map: &Mapping, reader: &Reader<'_>) -> Result<()> {
     let not = |reason: &str| Err(Error::NotFits { path: map.path().to_path_buf(), reason: reason.into() });
     let packed = map.packing().is_some();
-    match map.bytes(0, map.len().min(CARD as u64)) {
+    match &reader.get(0, map.len().min(CARD as u64))?[..] {
         start if start.starts_with(b"SIMPLE") => Ok(()),
         [] if packed => not("it is packed, and empty"),
         [] => not("it is empty"),
@@ -143,9 +144,9 @@ fn looks_like_extension(bytes: &[u8]) -> bool {
     n > 0 && bytes[..n] == b"XTENSION"[..n]
 }
 
-fn scan_one(map: &Mapping, index: usize, at: u64) -> Result<Hdu> {
+fn scan_one(map: &Mapping, reader: &Reader<'_>, index: usize, at: u64) -> Result<Hdu> {
     // Headers are copied out before they are parsed: a byte that changes later cannot change a checked size.
-    let (header, used) = read_header(map, index, at)?;
+    let (header, used) = read_header(map, reader, index, at)?;
     let fail = |reason: String| bad(map, index, reason);
     let structural = |key: &str| -> Result<Option<i64>> {
         let all: Vec<i64> = header
@@ -238,12 +239,12 @@ fn scan_one(map: &Mapping, index: usize, at: u64) -> Result<Hdu> {
 }
 
 /// The header at `at`, and its length with padding.
-fn read_header(map: &Mapping, index: usize, at: u64) -> Result<(Header, u64)> {
+fn read_header(map: &Mapping, reader: &Reader<'_>, index: usize, at: u64) -> Result<(Header, u64)> {
     // Grow the copy block by block's worth until END is in it: most headers end in the first piece.
-    let mut want = 8 * BLOCK as u64;
+    let mut want = 4 * BLOCK as u64;
     loop {
         let end = map.len().min(at.saturating_add(want));
-        match Header::parse(map.bytes(at, end)) {
+        match Header::parse(&reader.get(at, end)?) {
             Ok((header, used)) => {
                 map.count_header((used as u64).min(map.len() - at));
                 return Ok((header, used as u64));

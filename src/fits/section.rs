@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::map::Mapping;
 use super::scan::{Hdu, HduKind};
-use super::tiled::{Scratch, Tiled};
+use super::tiled::{Fault, Scratch, Tiled};
 use crate::dtype::PixelFormat;
 use crate::window::Window;
 use crate::{Error, Result};
@@ -88,8 +88,8 @@ impl Section {
     /// Where plain pixels start, and in which mapping; `None` if they must be decoded.
     fn plain(&self) -> Option<(&Mapping, u64)> {
         match &self.pixels {
-            Pixels::Plain(start) => Some((&self.map, *start)),
-            Pixels::Tiled(_) => None,
+            Pixels::Plain(start) if self.map.is_mapped() => Some((&self.map, *start)),
+            Pixels::Plain(_) | Pixels::Tiled(_) => None,
             Pixels::Spooled(map) => Some((map, 0)),
         }
     }
@@ -130,25 +130,39 @@ impl Section {
     /// # Errors
     /// A tile is damaged.
     pub(crate) fn read(&self, window: &Window, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
-        let Pixels::Tiled(tiled) = &self.pixels else {
-            let mut at = 0;
-            for run in self.runs(window, flat) {
-                out[at..at + run.len()].copy_from_slice(run);
-                at += run.len();
+        let tiled = match &self.pixels {
+            Pixels::Tiled(tiled) => tiled,
+            Pixels::Plain(start) => {
+                let (reader, size) = (self.map.reader()?, self.format.size());
+                let mut at = 0;
+                for run in window.runs(&self.shape, flat) {
+                    let bytes = run.len() * size;
+                    reader.read(start + (run.start * size) as u64, &mut out[at..at + bytes])?;
+                    at += bytes;
+                }
+                return Ok(());
             }
-            return Ok(());
+            Pixels::Spooled(_) => {
+                let mut at = 0;
+                for run in self.runs(window, flat) {
+                    out[at..at + run.len()].copy_from_slice(run);
+                    at += run.len();
+                }
+                return Ok(());
+            }
         };
-        let read = SCRATCH.with_borrow_mut(|scratch| tiled.read(&self.map, window, flat, scratch, out));
-        match read {
+        let reader = self.map.reader()?;
+        match SCRATCH.with_borrow_mut(|scratch| tiled.read(&reader, window, flat, scratch, out)) {
             Ok(bytes) => {
                 self.map.count(bytes);
                 Ok(())
             }
-            Err(what) => {
+            Err(Fault::Damaged(what)) => {
                 // A file that was cut meanwhile explains any damage.
                 self.map.check()?;
                 Err(Error::Damaged { path: self.path().to_path_buf(), hdu: self.hdu, what })
             }
+            Err(Fault::File(e)) => Err(e),
         }
     }
 
@@ -158,7 +172,7 @@ impl Section {
     /// # Errors
     /// A tile is damaged; the temporary file cannot be written.
     pub(crate) fn spooled(&self) -> Result<Self> {
-        if self.is_plain() {
+        if !matches!(self.pixels, Pixels::Tiled(_)) {
             return Ok(self.clone());
         }
         let folder = std::env::temp_dir();
@@ -190,11 +204,11 @@ impl Section {
 
     /// These pixels come next: counts them as read, and tells the system. Those that must be decoded are counted then.
     pub(crate) fn begin(&self, window: &Window, flat: Range<usize>) {
-        let Some((map, start)) = self.plain() else { return };
         let size = self.format.size() as u64;
         if matches!(self.pixels, Pixels::Plain(_)) {
-            map.count(flat.len() as u64 * size);
+            self.map.count(flat.len() as u64 * size);
         }
+        let Some((map, start)) = self.plain() else { return };
         let mut runs = window.runs(&self.shape, flat);
         if let Some(first) = runs.next() {
             let last = runs.last().unwrap_or(first.clone());

@@ -15,7 +15,7 @@ use std::ops::Range;
 use super::codec::quantize::{self, Dither};
 use super::codec::{gzip, hcompress, plio, rice};
 use super::header::{Header, Value};
-use super::map::Mapping;
+use super::map::{Mapping, Reader};
 use super::scan::Hdu;
 use crate::dtype::{DType, PixelFormat};
 use crate::window::Window;
@@ -79,6 +79,20 @@ pub(super) struct Tiled {
     table: Range<u64>,
     row: usize,
     heap: Range<u64>,
+}
+
+/// Why a tile cannot be read.
+pub(super) enum Fault {
+    /// What is wrong with it.
+    Damaged(String),
+    /// The file is.
+    File(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(e: Error) -> Self {
+        Fault::File(e)
+    }
 }
 
 /// What one thread decodes in.
@@ -152,9 +166,16 @@ impl Tiled {
 
         let codec = codec(h).map_err(unsupported)?;
         let quantized = if stored.is_float() { quantized(h, &columns).map_err(bad)? } else { None };
-        if stored.is_float() && quantized.is_none() && !matches!(codec, Codec::Gzip { .. } | Codec::None) {
-            return Err(bad("its floating-point pixels have no ZSCALE".into()));
-        }
+        // Other codecs hold integers alone: without ZSCALE these are the values.
+        let whole = Quantized {
+            scale: PerTile::Keyword(1.0),
+            zero: PerTile::Keyword(0.0),
+            blank: None,
+            dither: Dither::None,
+            seed: 1,
+        };
+        let as_they_are = !stored.is_float() || matches!(codec, Codec::Gzip { .. } | Codec::None);
+        let quantized = quantized.or((!as_they_are).then_some(whole));
         Ok(Tiled { shape, tile, grid, stored, codec, quantized, packed, deflated, plain, table, row, heap })
     }
 
@@ -171,12 +192,12 @@ impl Tiled {
     /// heap that took.
     pub(super) fn read(
         &self,
-        map: &Mapping,
+        reader: &Reader<'_>,
         window: &Window,
         flat: Range<usize>,
         scratch: &mut Scratch,
         out: &mut [u8],
-    ) -> std::result::Result<u64, String> {
+    ) -> std::result::Result<u64, Fault> {
         if flat.is_empty() {
             return Ok(0);
         }
@@ -190,7 +211,7 @@ impl Tiled {
             wanted.iter().zip(&self.tile).map(|(w, t)| w.start / t..(w.end - 1) / t + 1).collect();
         let mut read = 0;
         for at in Grid::new(&tiles) {
-            read += self.decode(map, &at, scratch)?;
+            read += self.decode(reader, &at, scratch)?;
             // The part of the tile that is wanted, row by row of it.
             let origin: Vec<usize> = at.iter().zip(&self.tile).map(|(a, t)| a * t).collect();
             let counts = self.counts(&at);
@@ -226,14 +247,14 @@ impl Tiled {
     }
 
     /// Decodes a tile into `scratch.pixels`; returns its bytes in the heap.
-    fn decode(&self, map: &Mapping, at: &[usize], scratch: &mut Scratch) -> std::result::Result<u64, String> {
+    fn decode(&self, reader: &Reader<'_>, at: &[usize], scratch: &mut Scratch) -> std::result::Result<u64, Fault> {
         let index = at.iter().zip(&self.grid).fold(0, |i, (a, n)| i * n + a);
         let counts = self.counts(at);
         let pixels = counts.iter().product::<usize>();
-        let say = |what: &str| format!("tile {} of the compressed image: {what}", index + 1);
+        let say = |what: &str| Fault::Damaged(format!("tile {} of the compressed image: {what}", index + 1));
         let start = self.table.start + (index * self.row) as u64;
         // Copied: what changes in the file later cannot change what was checked.
-        let row = map.bytes(start, start + self.row as u64).to_vec();
+        let row = reader.get(start, start + self.row as u64)?.into_owned();
         let find = |column: Option<Descriptors>| match column {
             None => Ok(None),
             Some(c) => self.heap_range(&row, c).map(|r| r.map(|r| (r, c.element))).map_err(|e| say(&e)),
@@ -242,7 +263,7 @@ impl Tiled {
         scratch.pixels.clear();
         scratch.pixels.resize(pixels * size, 0);
         if let Some((range, _)) = find(self.packed)? {
-            let bytes = map.bytes(range.start, range.end);
+            let bytes = &reader.get(range.start, range.end)?[..];
             let result = match self.quantized {
                 Some(q) => self.quantized(bytes, &row, index, &counts, &q, scratch),
                 None => self.integers(bytes, &counts, scratch),
@@ -250,14 +271,14 @@ impl Tiled {
             return result.map(|()| range.end - range.start).map_err(|e| say(&e));
         }
         if let Some((range, _)) = find(self.deflated)? {
-            let bytes = map.bytes(range.start, range.end);
+            let bytes = &reader.get(range.start, range.end)?[..];
             // Deflated as they are: the bytes are not sorted, whatever the codec of the others.
-            self.inflate(bytes, pixels, size, false, scratch).map_err(say)?;
+            inflate(bytes, pixels, size, false, scratch).map_err(say)?;
             native(&scratch.raw, size, &mut scratch.pixels);
             return Ok(range.end - range.start);
         }
         if let Some((range, element)) = find(self.plain)? {
-            let bytes = map.bytes(range.start, range.end);
+            let bytes = &reader.get(range.start, range.end)?[..];
             if element != size || bytes.len() != pixels * size {
                 return Err(say(&format!("{} bytes found, {} expected", bytes.len(), pixels * size)));
             }
@@ -271,8 +292,8 @@ impl Tiled {
     fn integers(&self, bytes: &[u8], counts: &[usize], s: &mut Scratch) -> std::result::Result<(), String> {
         let size = self.stored.size();
         let pixels = counts.iter().product::<usize>();
-        if let Codec::Gzip { shuffled } = self.codec {
-            self.inflate(bytes, pixels, size, shuffled, s)?;
+        if let Codec::Gzip { .. } | Codec::None = self.codec {
+            self.numbers(bytes, pixels, size, s)?;
             let width = s.raw.len() / pixels;
             if width == size {
                 native(&s.raw, size, &mut s.pixels);
@@ -280,12 +301,12 @@ impl Tiled {
             }
             // Some writers deflate short integers as long ones.
             if width != 4 || self.stored.is_float() || size > 4 {
-                return Err(format!("gzip: {} bytes found, {} expected", s.raw.len(), pixels * size));
+                return Err(format!("{} bytes found, {} expected", s.raw.len(), pixels * size));
             }
             s.ints.clear();
             s.ints.extend(s.raw.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
         } else {
-            if matches!(self.stored, DType::I64 | DType::F32 | DType::F64) && self.codec != Codec::None {
+            if matches!(self.stored, DType::I64 | DType::F32 | DType::F64) {
                 return Err("this compression does not hold such numbers".into());
             }
             self.unpack(bytes, counts, s)?;
@@ -299,23 +320,16 @@ impl Tiled {
         Ok(())
     }
 
-    /// Inflates numbers of a tile to `raw`, big-endian.
-    fn inflate(
-        &self,
-        bytes: &[u8],
-        pixels: usize,
-        size: usize,
-        shuffled: bool,
-        s: &mut Scratch,
-    ) -> std::result::Result<(), &'static str> {
-        gzip::decode(bytes, pixels * size.max(4), &mut s.raw)?;
-        if s.raw.len() != pixels * size && s.raw.len() != pixels * 4 {
-            return Err("gzip: the number of bytes is not that of the pixels");
+    /// The numbers of a tile to `raw`, big-endian, for codecs that keep them as they are.
+    fn numbers(&self, bytes: &[u8], pixels: usize, size: usize, s: &mut Scratch) -> std::result::Result<(), String> {
+        if let Codec::Gzip { shuffled } = self.codec {
+            return Ok(inflate(bytes, pixels, size, shuffled, s)?);
         }
-        if shuffled {
-            gzip::unshuffle(&s.raw, s.raw.len() / pixels, &mut s.bytes);
-            std::mem::swap(&mut s.raw, &mut s.bytes);
+        if bytes.len() != pixels * size && bytes.len() != pixels * 4 {
+            return Err(format!("{} bytes found, {} expected", bytes.len(), pixels * size));
         }
+        s.raw.clear();
+        s.raw.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -328,26 +342,19 @@ impl Tiled {
             Codec::Rice { block, bytepix } => rice::decode(bytes, block, bytepix, &mut s.ints)?,
             Codec::Plio => plio::decode(bytes, &mut s.ints)?,
             Codec::Hcompress { smooth } => {
-                // Tiles are of two axes; others have one pixel.
-                let mut long = counts.iter().rev().filter(|&&n| n > 1);
-                let columns = *counts.last().unwrap_or(&1);
-                let rows = pixels / columns.max(1);
-                if long.clone().count() > 2 && long.nth(2).is_some() {
+                // Tiles are of two axes; others have one pixel, which may be those that vary fastest.
+                if self.tile.iter().filter(|&&t| t > 1).count() > 2 {
                     return Err("HCOMPRESS: tiles have more than two axes".into());
                 }
+                let fastest = self.tile.iter().rposition(|&t| t > 1).unwrap_or(0);
+                let columns = counts[fastest];
+                let rows = pixels / columns;
                 hcompress::decode(bytes, rows, columns, smooth, &mut s.ints)?;
             }
-            Codec::Gzip { shuffled } => {
-                self.inflate(bytes, pixels, 4, shuffled, s)?;
+            Codec::Gzip { .. } | Codec::None => {
+                self.numbers(bytes, pixels, 4, s)?;
                 s.ints.clear();
                 s.ints.extend(s.raw.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
-            }
-            Codec::None => {
-                if bytes.len() != pixels * 4 {
-                    return Err(format!("{} bytes found, {} expected", bytes.len(), pixels * 4));
-                }
-                s.ints.clear();
-                s.ints.extend(bytes.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
             }
         }
         if s.ints.len() == pixels { Ok(()) } else { Err("the number of pixels is wrong".into()) }
@@ -416,6 +423,25 @@ impl PerTile {
             _ => return Err("a column of numbers has another type".into()),
         })
     }
+}
+
+/// Inflates the numbers of a tile to `raw`, big-endian. Those of short integers may be long.
+fn inflate(
+    bytes: &[u8],
+    pixels: usize,
+    size: usize,
+    shuffled: bool,
+    s: &mut Scratch,
+) -> std::result::Result<(), &'static str> {
+    gzip::decode(bytes, pixels * size.max(4), &mut s.raw)?;
+    if s.raw.len() != pixels * size && s.raw.len() != pixels * 4 {
+        return Err("gzip: the number of bytes is not that of the pixels");
+    }
+    if shuffled {
+        gzip::unshuffle(&s.raw, s.raw.len() / pixels, &mut s.bytes);
+        std::mem::swap(&mut s.raw, &mut s.bytes);
+    }
+    Ok(())
 }
 
 /// Big-endian numbers to native ones.

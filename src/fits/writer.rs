@@ -474,17 +474,18 @@ impl FitsWriter {
             SlotKind::Raw(raw, header) => {
                 let (map, range) = (raw.mapping(), raw.data_range());
                 map.check()?;
+                let reader = map.reader()?;
                 let mut sum = Sum::default();
                 let mut at = range.start;
                 while at < range.end {
                     let end = range.end.min(at + PIECE as u64);
-                    let bytes = map.bytes(at, end);
-                    sum.add(at - range.start, bytes);
-                    put(bytes, slot.data + (at - range.start))?;
+                    let bytes = reader.get(at, end)?;
+                    sum.add(at - range.start, &bytes);
+                    put(&bytes, slot.data + (at - range.start))?;
                     at = end;
                 }
                 let head = match header {
-                    None => map.bytes(raw.header_range().start, raw.header_range().end).to_vec(),
+                    None => reader.get(raw.header_range().start, raw.header_range().end)?.into_owned(),
                     // A sum that was there is kept true; none is added.
                     Some(h) if h.get("CHECKSUM").is_some() => checked(&h, sum),
                     Some(h) => h.to_bytes(),

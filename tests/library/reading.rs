@@ -1,5 +1,7 @@
 //! Real files, against astropy.
 
+use ndastro::OpenOptions;
+
 use super::*;
 
 #[test]
@@ -128,4 +130,35 @@ fn extensions_are_found_by_name_and_version() {
     assert_eq!(ad.get("sci", 2).unwrap().data().unwrap(), ad[1].data().unwrap());
     assert!(ad.get("SCI", 3).is_none() && ad.get("ERR", 1).is_none());
     assert!(ad.left_out().is_empty());
+}
+
+/// Read calls in place of the mapping: the same pixels, and a file that changes is no less noticed.
+#[test]
+fn without_mapping_it_is_the_same() {
+    let unmapped = OpenOptions::default().no_mmap(true);
+    for (path, _) in truth() {
+        let Ok(want) = AstroData::open(&path) else { continue };
+        let got = AstroData::open_with(&path, &unmapped).unwrap();
+        for (a, b) in want.iter().zip(&got) {
+            let same = planes(a).into_iter().zip(planes(b)).all(|(a, b)| sha256(a) == sha256(b));
+            assert!(same, "{}", path.display());
+            let window = Window::new(a.shape().iter().map(|&n| n / 3..n));
+            let [a, b] = [a, b].map(|nd| sha256(nd.window(&window).unwrap().data().unwrap()));
+            assert_eq!(a, b, "{}", path.display());
+        }
+    }
+    let dir = TempDir::new().unwrap();
+    let frames = write_frames(dir.path(), 3, &[67, 130]);
+    let open = || frames.iter().map(|p| AstroData::open_with(p, &unmapped).unwrap()).collect::<Vec<_>>();
+    for engine in engines() {
+        let want = Stack::files(&frames).unwrap().eval(&engine).unwrap().0;
+        let (got, stats) = Stack::of(open()).memory(1 << 20).eval(&engine).unwrap();
+        assert_eq!(planes(&got[0]), planes(&want[0]), "{}", engine.describe());
+        assert!(stats.bytes_read > 3 * 67 * 130 * 8);
+    }
+    let stack = Stack::of(open());
+    let whole = fs::read(&frames[1]).unwrap();
+    fs::write(&frames[1], &whole[..whole.len() / 2]).unwrap();
+    let said = stack.eval(&Engine::cpu(2).unwrap()).unwrap_err().to_string();
+    assert_says(&said, &["frame_1.fits", "changed"]);
 }
