@@ -47,8 +47,9 @@ mod stack;
 mod stats;
 mod tiles;
 mod window;
+mod writing;
 
-pub use astrodata::{AstroData, WriteOptions};
+pub use astrodata::AstroData;
 pub use dtype::{DType, PixelFormat};
 #[cfg(feature = "gpu")]
 pub use engine::{AdapterReport, GpuEngine, adapters};
@@ -60,6 +61,7 @@ pub use pixels::Pixels;
 pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};
 pub use stats::Stats;
 pub use window::Window;
+pub use writing::WriteOptions;
 
 // The example of the README is compiled as a test.
 #[cfg(doctest)]

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::astrodata::planes_of;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
@@ -22,6 +21,7 @@ use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Control, Counters, Job, Sink, Tile};
+use crate::writing::planes_of;
 use crate::{AstroData, Error, Result};
 
 /// Host memory for buffers unless told otherwise.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Common;
 use super::input::{InputArgs, PackArgs};
-use crate::{Result, WriteOptions};
+use crate::{Error, Result, WriteOptions};
 
 #[derive(Args)]
 pub(super) struct CopyArgs {
@@ -25,7 +25,15 @@ pub(super) struct CopyArgs {
 }
 
 pub(super) fn run(args: &CopyArgs) -> Result<()> {
-    let ad = args.input.open(&args.input_file)?;
+    let ad = match args.input.open(&args.input_file) {
+        // Without an image there is nothing to decode or to pack.
+        Err(Error::NoImage { .. }) => {
+            let file = args.input.open_file(&args.input_file)?;
+            let as_it_is = vec![None; file.hdus().len()];
+            return file.rewrite(&args.output, args.common.overwrite, as_it_is);
+        }
+        other => other?,
+    };
     for reason in ad.left_out() {
         args.common.say(&format!("warning: not decoded, copied as it is: {reason}"));
     }

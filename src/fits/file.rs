@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cards::is_mandatory;
 use super::header::{Header, Value};
 use super::map::Mapping;
 use super::options::OpenOptions;
@@ -10,7 +11,7 @@ use super::raw::RawHdu;
 use super::scan::{Hdu, HduKind, scan};
 use super::section::Section;
 use super::tiled;
-use super::writer::{FitsWriter, HduSpec, is_mandatory};
+use super::writer::{FitsWriter, HduSpec};
 use crate::{Error, Result};
 
 /// A mapped FITS file, shared by the sections taken from it.
@@ -147,6 +148,11 @@ impl FitsFile {
     /// Whether these pixels are in this very file.
     pub(crate) fn holds(&self, section: &Section) -> bool {
         Arc::ptr_eq(&self.map, section.mapping())
+    }
+
+    /// Whether this HDU is of this very file.
+    pub(crate) fn holds_hdu(&self, hdu: &RawHdu) -> bool {
+        std::ptr::eq(&*self.map, hdu.mapping())
     }
 
     /// Whether `meta` is of this very file, under whatever name.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of kernels, variance rules or devices.
 
+mod cards;
 pub(crate) mod checksum;
 mod codec;
 mod file;

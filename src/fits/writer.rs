@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::cards;
 use super::checksum::Sum;
-use super::header::{BLOCK, Header, Value};
+use super::header::{BLOCK, Header};
 use super::pack::{Compression, Packer};
 use super::raw::RawHdu;
 use crate::dtype::{DType, PixelFormat};
@@ -101,169 +102,8 @@ pub struct FitsWriter {
     floating: bool,
 }
 
-/// Cards that a header begins with, in the order of the standard.
-pub(super) fn is_mandatory(key: &str) -> bool {
-    let axis = key.strip_prefix("NAXIS").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-    axis || matches!(key, "SIMPLE" | "XTENSION" | "BITPIX" | "PCOUNT" | "GCOUNT" | "GROUPS" | "END")
-}
-
-/// A value that is there already stays as it was written.
-fn keep_or_set(h: &mut Header, at: usize, key: &str, value: impl Into<Value>, comment: &str) -> usize {
-    let value = value.into();
-    let same = match (h.get(key), &value) {
-        (Some(Value::Integer(a)), Value::Real(b)) => a as f64 == *b,
-        (Some(Value::Real(a)), Value::Integer(b)) => a == *b as f64,
-        (Some(old), new) => old == *new,
-        (None, _) => false,
-    };
-    let new = h.get(key).is_none();
-    if !same {
-        h.set_at(at, key, value, comment);
-    }
-    at + usize::from(new)
-}
-
-/// Puts the mandatory cards in front, each as it was where it says the same.
-fn with_layout(carried: &Header, layout: Vec<(String, Value, &str)>) -> Header {
-    let keys: Vec<String> = layout.iter().map(|l| l.0.clone()).collect();
-    let mut front = Vec::new();
-    for (key, value, comment) in layout {
-        match carried.position(&key).filter(|_| carried.get(&key).as_ref() == Some(&value)) {
-            Some(at) => front.push(carried.cards()[at]),
-            None => {
-                let mut one = Header::new();
-                one.set(&key, value, comment);
-                front.extend_from_slice(one.cards());
-            }
-        }
-    }
-    // A primary may say that it has no groups.
-    let says = |key: &str, value: i64| carried.get_i64(key) == Some(value) && !keys.iter().any(|k| k == key);
-    let idle = [says("PCOUNT", 0), says("GCOUNT", 1)];
-    let mut rest = carried.clone();
-    rest.remove_where(|key| match key {
-        "PCOUNT" => !idle[0],
-        "GCOUNT" => !idle[1],
-        _ => is_mandatory(key),
-    });
-    Header::from_cards(front.into_iter().chain(rest.cards().iter().copied()))
-}
-
-fn legal(bitpix: i64) -> bool {
-    PixelFormat::fits(bitpix, 1.0, 0.0, None).is_some()
-}
-
-fn primary_header(carried: &Header, extensions: usize) -> Header {
-    // Without data any legal BITPIX will do.
-    let own = carried.get_i64("BITPIX").filter(|b| carried.get_i64("NAXIS") == Some(0) && legal(*b));
-    let layout: [(&str, Value, &str); 3] = [
-        ("SIMPLE", true.into(), "conforms to FITS standard"),
-        ("BITPIX", own.unwrap_or(8).into(), "array data type"),
-        ("NAXIS", 0i64.into(), "number of array dimensions"),
-    ];
-    let mut h = with_layout(carried, layout.map(|(k, v, c)| (k.to_string(), v, c)).to_vec());
-    h.remove_where(|k| matches!(k, "BSCALE" | "BZERO" | "BLANK"));
-    if extensions > 0 {
-        keep_or_set(&mut h, 3, "EXTEND", true, "");
-    }
-    if h.get("NEXTEND").is_some() {
-        keep_or_set(&mut h, 4, "NEXTEND", extensions as i64, "number of extensions");
-    }
-    h
-}
-
-fn image_header(spec: &ImageSpec, primary: bool, extensions: usize) -> Header {
-    let bitpix = spec.format.stored.fits().0;
-    let mut layout: Vec<(String, Value, &str)> = vec![match primary {
-        true => ("SIMPLE".into(), true.into(), "conforms to FITS standard"),
-        false => ("XTENSION".into(), "IMAGE".into(), "Image extension"),
-    }];
-    layout.push(("BITPIX".into(), bitpix.into(), "array data type"));
-    layout.push(("NAXIS".into(), (spec.shape.len() as i64).into(), "number of array dimensions"));
-    for (i, &n) in spec.shape.iter().rev().enumerate() {
-        layout.push((format!("NAXIS{}", i + 1), (n as i64).into(), ""));
-    }
-    if !primary {
-        layout.push(("PCOUNT".into(), 0i64.into(), "number of parameters"));
-        layout.push(("GCOUNT".into(), 1i64.into(), "number of groups"));
-    }
-    let mut at = layout.len();
-    let mut h = with_layout(&spec.header, layout);
-    if primary && extensions > 0 {
-        at = keep_or_set(&mut h, at, "EXTEND", true, "");
-    } else if !primary {
-        h.remove("EXTEND");
-    }
-    if !primary {
-        h.remove("NEXTEND");
-    } else if h.get("NEXTEND").is_some() {
-        at = keep_or_set(&mut h, at, "NEXTEND", extensions as i64, "number of extensions");
-    }
-    match &spec.name {
-        Some(name) => at = keep_or_set(&mut h, at, "EXTNAME", name.as_str(), "extension name"),
-        None => h.remove("EXTNAME"),
-    }
-    match spec.ver {
-        Some(ver) => at = keep_or_set(&mut h, at, "EXTVER", ver, "extension version"),
-        None => h.remove("EXTVER"),
-    }
-    let f = &spec.format;
-    if f.is_plain() {
-        if h.get_f64("BSCALE").is_some_and(|s| s != 1.0) || h.get_f64("BZERO").is_some_and(|z| z != 0.0) {
-            h.remove_where(|k| matches!(k, "BSCALE" | "BZERO"));
-        }
-    } else {
-        // Who wrote BZERO alone knew that BSCALE is 1.
-        if f.bscale != 1.0 || h.get("BSCALE").is_some() || h.get("BZERO").is_none() {
-            at = keep_or_set(&mut h, at, "BSCALE", number(f.bscale), "");
-        }
-        at = keep_or_set(
-            &mut h,
-            at,
-            "BZERO",
-            number(f.bzero),
-            if f.flipped().is_some() { "sign of the integers" } else { "" },
-        );
-    }
-    match f.blank {
-        Some(blank) => {
-            keep_or_set(&mut h, at, "BLANK", blank, "value of pixels without one");
-        }
-        // In floating-point images it has no meaning, but is written; it is not ours to tidy up.
-        None if f.stored.is_float() && spec.header.get_i64("BITPIX") == Some(bitpix) => {}
-        None => h.remove("BLANK"),
-    }
-    h
-}
-
-/// An integer where it is one; 2^63 does not fit.
-fn number(v: f64) -> Value {
-    if v.fract() == 0.0 && v.abs() < 9e15 { Value::Integer(v as i64) } else { Value::Real(v) }
-}
-
-/// Room for the sums, so that the header does not grow when they are known.
-fn with_sums(mut header: Header, checksum: &str, datasum: &str) -> Header {
-    let comment = |h: &Header, key: &str, new: &'static str| if h.get(key).is_some() { "" } else { new };
-    let words = [comment(&header, "CHECKSUM", "HDU checksum"), comment(&header, "DATASUM", "data unit checksum")];
-    header.set("CHECKSUM", checksum, words[0]);
-    header.set("DATASUM", datasum, words[1]);
-    header
-}
-
-/// The header with its sums, `data` being the sum of the data.
-fn summed(header: &Header, data: Sum) -> Vec<u8> {
-    let datasum = data.value().to_string();
-    let header = with_sums(header.clone(), NO_CHECKSUM, &datasum);
-    let mut sum = Sum::default();
-    sum.add(0, &header.to_bytes());
-    with_sums(header, &sum.join(data).encode(), &datasum).to_bytes()
-}
-
 /// Bytes that are encoded at once.
 const PIECE: usize = 256 << 10;
-const NO_CHECKSUM: &str = "0000000000000000";
-/// As long as the longest sum.
-const NO_DATASUM: &str = "0000000000";
 
 impl FitsWriter {
     /// Lays the file out: a primary header without data, then the images. Nothing is visible under `path` until
@@ -293,9 +133,7 @@ impl FitsWriter {
             Some(HduSpec::Raw(raw, _)) => raw.is_primary(),
             None => false,
         };
-        let mut moved = false;
         if !primary {
-            moved = matches!(hdus.first(), Some(HduSpec::Image(_)));
             hdus.insert(0, HduSpec::Header(Header::new()));
         }
         let floating = hdus.iter().any(|h| matches!(h, HduSpec::Image(i) if i.compression.is_some()));
@@ -304,7 +142,7 @@ impl FitsWriter {
         let mut at = 0u64;
         for (i, spec) in hdus.into_iter().enumerate() {
             let (header, len, kind) = match spec {
-                HduSpec::Header(h) if i == 0 => (primary_header(&h, extensions), 0, SlotKind::Plain),
+                HduSpec::Header(h) if i == 0 => (cards::primary(&h, extensions), 0, SlotKind::Plain),
                 HduSpec::Header(_) => {
                     return Err(Error::Parameter("only the first HDU can be without an image".into()));
                 }
@@ -319,12 +157,11 @@ impl FitsWriter {
                     let packed = spec.compression.map(|c| Packer::new(&spec.shape, &spec.format, c)).transpose();
                     let packed = packed.map_err(Error::io(&target, "cannot make a temporary file for"))?;
                     let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p)));
-                    // What was in a primary becomes an extension when it is packed.
-                    let mut header = image_header(&spec, i == 0, extensions);
-                    if moved && i == 1 {
-                        header.remove("EXTEND");
-                    }
-                    (header, len, kind)
+                    (cards::image(&spec, i == 0, extensions), len, kind)
+                }
+                HduSpec::Raw(raw, _) if raw.is_primary() && i > 0 => {
+                    let what = "a primary HDU can only be the first, and this has another";
+                    return Err(Error::Parameter(what.into()));
                 }
                 HduSpec::Raw(raw, header) => {
                     let data = raw.data_range();
@@ -336,7 +173,7 @@ impl FitsWriter {
             let head = match &kind {
                 SlotKind::Raw(raw, None) => raw.header_range().end - raw.header_range().start,
                 SlotKind::Raw(_, Some(h)) => h.to_bytes().len() as u64,
-                _ => with_sums(header.clone(), NO_CHECKSUM, NO_DATASUM).to_bytes().len() as u64,
+                _ => cards::with_room(&header).len() as u64,
             };
             let data = at + head;
             slots.push(Slot { header, at, data, len, sum: Sum::default(), kind, spooled: None });
@@ -449,7 +286,7 @@ impl FitsWriter {
         let put = |bytes: &[u8], at: u64| self.file.as_file().write_all_at(bytes, at).map_err(|e| self.failed(e));
         match slot.kind {
             SlotKind::Plain => {
-                put(&summed(&slot.header, slot.sum), slot.at)?;
+                put(&cards::summed(&slot.header, slot.sum), slot.at)?;
                 if let Some(mut spool) = slot.spooled {
                     spool.seek(SeekFrom::Start(0)).map_err(|e| self.failed(e))?;
                     self.copy(&mut spool, slot.data)?;
@@ -457,13 +294,12 @@ impl FitsWriter {
                 Ok(slot.data + slot.len.next_multiple_of(BLOCK as u64))
             }
             SlotKind::Packed(packer) => {
-                let primary = slot.header.get("SIMPLE").is_some();
                 let missing = || Error::Parameter("pixels of a packed image are missing".into());
-                let mut table = packer.finish(&slot.header, primary).ok_or_else(missing)?;
+                let mut table = packer.finish(&slot.header).ok_or_else(missing)?;
                 let mut sum = Sum::default();
                 sum.add(0, &table.rows);
                 // Rows are of whole words, so the heap begins at one.
-                let header = summed(&table.header, sum.join(table.heap_sum));
+                let header = cards::summed(&table.header, sum.join(table.heap_sum));
                 put(&header, slot.at)?;
                 let data = slot.at + header.len() as u64;
                 put(&table.rows, data)?;
@@ -487,7 +323,7 @@ impl FitsWriter {
                 let head = match header {
                     None => reader.get(raw.header_range().start, raw.header_range().end)?.into_owned(),
                     // A sum that was there is kept true; none is added.
-                    Some(h) if h.get("CHECKSUM").is_some() => checked(&h, sum),
+                    Some(h) if h.get("CHECKSUM").is_some() => cards::checked(&h, sum),
                     Some(h) => h.to_bytes(),
                 };
                 put(&head, slot.at)?;
@@ -523,16 +359,6 @@ impl Slot {
         }
         self.spooled.as_ref().map_or(Ok(()), |f| f.write_all_at(bytes, offset))
     }
-}
-
-/// The header with its CHECKSUM alone.
-fn checked(header: &Header, data: Sum) -> Vec<u8> {
-    let mut h = header.clone();
-    h.set("CHECKSUM", NO_CHECKSUM, "");
-    let mut sum = Sum::default();
-    sum.add(0, &h.to_bytes());
-    h.set("CHECKSUM", sum.join(data).encode().as_str(), "");
-    h.to_bytes()
 }
 
 /// A locked temporary file beside the target. Those that killed runs left there are removed: the lock of a file whose

@@ -1,9 +1,10 @@
-//! The frames: given ones, or two sets of cheap noise that is the same at every run.
+//! The frames: given ones, or three sets of cheap noise that is the same at every run.
 //!
 //! | set | extensions | bytes a pixel |
-//! |-----|------------|--------------:|
+//! |------|------------|--------------:|
 //! | mef | SCI float32, VAR float32, DQ uint16 with 1 of 512 pixels flagged | 10 |
 //! | raw | SCI uint16 | 2 |
+//! | rice | the same, tile-compressed by RICE_1 | about 1 |
 //!
 //! A value is made of the hash of its place: noise of about the normal distribution (the sum of four uniform numbers)
 //! around 1000 with a deviation of 20.
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::Array2;
 
-use crate::fits::Header;
-use crate::{AstroData, Error, NDAstroData, Result};
+use crate::fits::{Compression, Header, Method};
+use crate::{AstroData, Error, NDAstroData, Result, WriteOptions};
 
 /// Frames that one stack can be made of.
 pub(super) struct Set {
@@ -48,18 +49,20 @@ impl Set {
     }
 }
 
-/// Makes both sets in `folder`.
+/// Makes all sets in `folder`.
 pub(super) fn make(folder: &Path, frames: usize, size: usize, stop: &AtomicBool) -> Result<Vec<Set>> {
-    let sets: [(&'static str, Exposure); 2] = [("mef", mef), ("raw", raw)];
+    let rice = Compression { method: Method::Rice, quantize: None };
+    let sets: [(&'static str, Exposure, _); 3] = [("mef", mef, None), ("raw", raw, None), ("rice", raw, Some(rice))];
     sets.into_iter()
-        .map(|(name, exposure)| {
+        .map(|(name, exposure, compression)| {
+            let options = WriteOptions { compression, ..WriteOptions::default() };
             let paths: Vec<PathBuf> = (0..frames).map(|i| folder.join(format!("{name}_{i:04}.fits"))).collect();
             for (i, path) in paths.iter().enumerate() {
                 if stop.load(Ordering::Relaxed) {
                     return Err(Error::Interrupted);
                 }
                 let nd = exposure(i as u64, size)?;
-                AstroData::from_extensions(Header::new(), vec![nd]).write(path, false)?;
+                AstroData::from_extensions(Header::new(), vec![nd]).write_with(path, &options)?;
             }
             Set::new(name, paths)
         })
@@ -118,11 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn both_sets_are_made_and_can_be_opened() {
+    fn all_sets_are_made_and_can_be_opened() {
         let folder = tempfile::tempdir().unwrap();
         let sets = make(folder.path(), 2, 7, &AtomicBool::new(false)).unwrap();
         assert_eq!(sets[0].about, "2 frames of float32 [7, 7], variance, mask");
         assert_eq!(sets[1].about, "2 frames of uint16 [7, 7]");
+        let pixels = |set: usize| AstroData::open(&sets[set].paths[1]).unwrap()[0].data().unwrap().clone();
+        assert_eq!(pixels(1), pixels(2));
         let stopped = make(folder.path(), 2, 7, &AtomicBool::new(true));
         assert!(matches!(stopped, Err(Error::Interrupted)));
     }

@@ -1,0 +1,230 @@
+//! An [`AstroData`] as the HDUs of a file.
+//!
+//! Planes that come from a file keep their stored numbers, names, headers and order; those from memory get the names of
+//! the reference. Everything goes band by band.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::dtype::{DType, PixelFormat};
+use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, UncertaintyKind};
+use crate::nddata::NDAstroData;
+use crate::plane::Plane;
+use crate::{AstroData, Result};
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct WriteOptions {
+    /// Replace a file that is there.
+    pub overwrite: bool,
+    /// Tile compression of all images; their quantisation is that of data planes only, uncertainties keep every bit.
+    pub compression: Option<Compression>,
+}
+
+impl WriteOptions {
+    /// Replacing a file that is there, or not.
+    pub fn overwrite(mut self, yes: bool) -> Self {
+        self.overwrite = yes;
+        self
+    }
+
+    /// With tile compression.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
+        self
+    }
+}
+
+/// An HDU to write, and where its pixels come from.
+struct Item {
+    /// In the file that was opened.
+    hdu: Option<usize>,
+    spec: HduSpec,
+    plane: Option<Plane>,
+}
+
+impl AstroData {
+    /// Writes everything to a FITS file: primary header, planes, tables; complete or not at all, band by band in bounded
+    /// memory. Planes that come from a file keep their names, headers, stored types, BSCALE, BZERO and BLANK; those from
+    /// memory are SCI, VAR (ERR for standard deviations) and DQ. The order is that of the file as long as all comes from
+    /// one; else SCI, VAR, DQ and further planes of each extension, then tables. The target may be the file that this was
+    /// read from: the old one goes when the new one is complete.
+    ///
+    /// # Errors
+    /// The target exists and `overwrite` is false; a plane cannot be read; the file cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>, overwrite: bool) -> Result<()> {
+        self.write_with(path, &WriteOptions::default().overwrite(overwrite))
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_with(&self, path: impl AsRef<Path>, options: &WriteOptions) -> Result<()> {
+        let items = self.items(options.compression);
+        let planes: Vec<Plane> = items.iter().filter_map(|i| i.plane.clone()).collect();
+        let hdus = items.into_iter().map(|i| i.spec).collect();
+        let mut writer = FitsWriter::with_hdus(path, options.overwrite, hdus)?;
+        for (image, plane) in planes.iter().enumerate() {
+            let format = plane.format();
+            let mut bytes = Vec::new();
+            plane.bands(|flat, stored| {
+                let offset = (flat.start * format.size()) as u64;
+                if format.big_endian && PixelFormat::disk(format.stored).stored == format.stored {
+                    return writer.write(image, offset, stored);
+                }
+                bytes.clear();
+                bytes.extend_from_slice(stored);
+                to_disk(&format, &mut bytes);
+                writer.write(image, offset, &bytes)
+            })?;
+        }
+        writer.finish()
+    }
+
+    /// All HDUs, primary first.
+    fn items(&self, compression: Option<Compression>) -> Vec<Item> {
+        let same = self.is_as_opened();
+        let lossless = compression.map(|c| Compression { quantize: None, ..c });
+        let mut items = Vec::new();
+        for (nd, free) in self.iter().zip(self.versions()) {
+            let ver = if same { nd.ver() } else { Some(free) };
+            let mut meta = nd.meta().clone();
+            if let Some(unit) = nd.unit().filter(|u| meta.get_str("BUNIT").as_deref().map(str::trim) != Some(u)) {
+                meta.set("BUNIT", unit, "");
+            }
+            // A plane from a file has a header of its own; names and versions stay as they were if nothing was added.
+            let mut add = |plane: &Plane, name: &str, header: Header, own: bool, compression| {
+                let (name, ver) = match own && same {
+                    true => (header.get_str("EXTNAME"), header.get_i64("EXTVER")),
+                    false => (Some(name.to_string()), ver),
+                };
+                let disk = PixelFormat::disk(plane.format().stored);
+                // Numbers in memory may be of a type that FITS has not.
+                let kept = disk.stored == plane.format().stored;
+                let format = if kept { PixelFormat { big_endian: true, ..plane.format() } } else { disk };
+                let spec = ImageSpec { header, name, ver, shape: plane.shape(), format, compression };
+                items.push(Item { hdu: plane.hdu(), spec: HduSpec::Image(spec), plane: Some(plane.clone()) });
+            };
+            add(nd.data_plane(), "SCI", meta.clone(), true, compression);
+            if let Some((plane, kind)) = nd.uncertainty_plane() {
+                let name = match kind {
+                    UncertaintyKind::Variance => "VAR",
+                    UncertaintyKind::StdDev => "ERR",
+                    _ => "UNCERT",
+                };
+                let own = plane.header().map(|h| Header::clone(h));
+                let header = own.clone().unwrap_or_else(|| companion(&meta, kind, nd.unit()));
+                add(plane, name, header, own.is_some(), lossless);
+            }
+            for (name, plane) in nd.mask_plane().map(|m| ("DQ", m)).into_iter().chain(nd.other_planes()) {
+                let own = plane.header().map(|h| Header::clone(h));
+                add(plane, name, own.clone().unwrap_or_else(|| without_unit(&meta)), own.is_some(), lossless);
+            }
+        }
+        items.extend(self.tables().iter().map(|t| Item {
+            hdu: self.file().filter(|f| f.holds_hdu(t)).map(|_| t.index()),
+            spec: HduSpec::Raw(t.clone(), None),
+            plane: None,
+        }));
+        if same {
+            // Those of another file stand behind.
+            items.sort_by_key(|i| i.hdu.unwrap_or(usize::MAX));
+        }
+        if !same || items.first().is_none_or(|i| i.hdu != Some(0)) {
+            let mut phu = self.phu().clone();
+            if !same {
+                phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
+                phu.set("NEXTEND", items.len() as i64, "number of extensions");
+            }
+            items.insert(0, Item { hdu: Some(0), spec: HduSpec::Header(phu), plane: None });
+        }
+        items
+    }
+
+    /// Whether all planes are those of the file that was opened, each once.
+    fn is_as_opened(&self) -> bool {
+        let Some(file) = self.file() else { return false };
+        let ours = |p: &Plane| p.section().is_some_and(|s| file.holds(s));
+        let mut seen = HashSet::new();
+        self.iter().flat_map(NDAstroData::stored_planes).all(|p| ours(p) && seen.insert(p.hdu()))
+    }
+
+    /// EXTVERs to write: those of the extensions, each only once; the others get the smallest that are free.
+    fn versions(&self) -> Vec<i64> {
+        let said: HashSet<i64> = self.iter().filter_map(NDAstroData::ver).collect();
+        let mut free = (1..).filter(|v| !said.contains(v));
+        let mut taken = HashSet::new();
+        let own = |nd: &NDAstroData| nd.ver().filter(|&v| taken.insert(v));
+        let mut own: Vec<Option<i64>> = self.iter().map(own).collect();
+        own.iter_mut().map(|v| v.or_else(|| free.next()).unwrap_or_default()).collect()
+    }
+}
+
+/// Stored numbers of an array in memory, or of a tile, as FITS has them.
+fn to_disk(format: &PixelFormat, bytes: &mut [u8]) {
+    // The sign bit of the types that FITS lacks.
+    let flip = if PixelFormat::disk(format.stored).stored == format.stored { 0 } else { 0x80 };
+    for number in bytes.chunks_exact_mut(format.size()) {
+        if !format.big_endian {
+            number.reverse();
+        }
+        number[0] ^= flip;
+    }
+}
+
+fn without_unit(header: &Header) -> Header {
+    let mut h = header.clone();
+    h.remove("BUNIT");
+    h
+}
+
+/// The header of an uncertainty that has none of its own: that of the image, with its own unit.
+fn companion(header: &Header, kind: UncertaintyKind, unit: Option<&str>) -> Header {
+    let mut h = without_unit(header);
+    if let Some(unit) = unit.map(str::trim).filter(|u| !u.is_empty()) {
+        match kind {
+            UncertaintyKind::Variance => h.set("BUNIT", squared(unit).as_str(), ""),
+            UncertaintyKind::StdDev => h.set("BUNIT", unit, ""),
+            UncertaintyKind::InverseVariance => h.set("BUNIT", format!("({unit})**(-2)").as_str(), ""),
+            UncertaintyKind::Unknown => false,
+        };
+    }
+    if !matches!(kind, UncertaintyKind::Variance | UncertaintyKind::StdDev) {
+        h.set("UTYPE", kind.name(), "kind of uncertainty");
+    }
+    h
+}
+
+/// SCI, VAR and DQ of one extension, each if it has a type. VAR and DQ carry the header of SCI; the unit of VAR is
+/// the square, DQ has none.
+pub(crate) fn planes_of(
+    header: &Header,
+    unit: Option<&str>,
+    ver: i64,
+    shape: &[usize],
+    types: [Option<DType>; 3],
+    compression: Option<Compression>,
+) -> impl Iterator<Item = ImageSpec> {
+    let mut sci = header.clone();
+    // Where the first frame had one of these it was of its own pixels.
+    sci.remove_where(|k| matches!(k, "INHERIT" | "CHECKSUM" | "DATASUM"));
+    let carried = header.get_str("BUNIT");
+    let unit = unit.or(carried.as_deref()).map(str::trim).filter(|u| !u.is_empty());
+    if let Some(unit) = unit {
+        sci.set("BUNIT", unit, "");
+    }
+    let lossless = compression.map(|c| Compression { quantize: None, ..c });
+    let (var, dq) = (companion(&sci, UncertaintyKind::Variance, unit), without_unit(&sci));
+    let planes = [("SCI", sci, compression), ("VAR", var, lossless), ("DQ", dq, lossless)].into_iter().zip(types);
+    let shape = shape.to_vec();
+    planes.filter_map(move |((name, header, compression), dtype)| {
+        Some(ImageSpec { compression, ..ImageSpec::new(name, ver, &shape, dtype?).with_header(header) })
+    })
+}
+
+/// The unit of a variance, in the notation of FITS (standard 4.0, section 4.3.1).
+fn squared(unit: &str) -> String {
+    if unit.bytes().all(|b| b.is_ascii_alphabetic()) { format!("{unit}**2") } else { format!("({unit})**2") }
+}
