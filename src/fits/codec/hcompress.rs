@@ -194,7 +194,8 @@ impl Tree {
     /// Sets bit `bit` of the coefficients in row `r` of the quadrant.
     fn row(&self, r: usize, columns: usize, values: &mut [Coefficient], bit: u8) {
         let nodes = &self.nodes[r / 2 * self.width..][..columns.div_ceil(2)];
-        for (pair, &node) in values.chunks_mut(2).zip(nodes) {
+        // Most are empty in high planes.
+        for (pair, &node) in values.chunks_mut(2).zip(nodes).filter(|(_, node)| **node != 0) {
             for (c, v) in pair.iter_mut().enumerate() {
                 *v |= i64::from(quarter(node, r, c)) << bit;
             }
