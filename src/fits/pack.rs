@@ -256,7 +256,8 @@ impl Packer {
         } else if self.recipe.stored.is_float() {
             h.set("ZQUANTIZ", "NONE", "no bit is lost");
         }
-        let mut rest = image.clone();
+        // Words that mean something in a table meant nothing in the image.
+        let mut rest = super::tiled::image_header(image);
         rest.remove_where(super::writer::is_mandatory);
         Header::from_cards(h.cards().iter().chain(rest.cards()).copied())
     }

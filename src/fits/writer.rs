@@ -319,10 +319,12 @@ impl FitsWriter {
                     let packed = spec.compression.map(|c| Packer::new(&spec.shape, &spec.format, c)).transpose();
                     let packed = packed.map_err(Error::io(&target, "cannot make a temporary file for"))?;
                     let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p)));
-                    // What was in a primary becomes an extension when it is packed.
                     let mut header = image_header(&spec, i == 0, extensions);
                     if moved && i == 1 {
+                        // What was in a primary becomes an extension when it is packed, whose table says where it was.
                         header.remove("EXTEND");
+                        header.remove("XTENSION");
+                        header.insert(0, "SIMPLE", true, "");
                     }
                     (header, len, kind)
                 }
