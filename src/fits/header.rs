@@ -158,18 +158,14 @@ impl Header {
 
     /// Parses from the start of `bytes`; returns the header and how many bytes it takes, padding included.
     pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<(Header, usize), Bad> {
-        let mut cards = Vec::new();
-        for card in bytes.as_chunks::<CARD>().0 {
-            if is_end(card) {
-                let used = (cards.len() + 1).div_ceil(BLOCK / CARD) * BLOCK;
-                return Ok((Header { cards }, used));
-            }
-            if cards.len() >= Self::MAX_CARDS {
-                return Err(Bad::TooLong);
-            }
-            cards.push(*card);
+        let cards = bytes.as_chunks::<CARD>().0;
+        let limit = cards.len().min(Self::MAX_CARDS + 1);
+        match cards[..limit].iter().position(is_end) {
+            // Copied at once: what grows takes twice the memory, and a file may have 65,536 headers.
+            Some(n) => Ok((Header { cards: cards[..n].to_vec() }, (n + 1).div_ceil(BLOCK / CARD) * BLOCK)),
+            None if limit > Self::MAX_CARDS => Err(Bad::TooLong),
+            None => Err(Bad::NoEnd),
         }
-        Err(Bad::NoEnd)
     }
 
     /// Number of cards, END not counted.

@@ -171,7 +171,7 @@ fn resolve(hdus: &[Hdu], asked: Layout) -> Layout {
     let names: HashSet<String> =
         hdus.iter().filter(|h| h.has_pixels()).filter_map(|h| Some(h.name.as_ref()?.to_ascii_uppercase())).collect();
     let has = |name: &str| names.contains(name);
-    let primary = hdus.first().filter(|h| h.has_pixels());
+    let primary = hdus.iter().find(|h| h.has_pixels()).filter(|h| of_primary(h));
     // A MASK of another shape is somebody else's.
     let fits = |name: &str| hdus.iter().any(|h| named(h, name) && primary.is_some_and(|p| p.shape == h.shape));
     if has("SCI") {
@@ -232,20 +232,25 @@ pub(crate) fn associate(hdus: &[Hdu], layout: Layout) -> Association {
     Association { layout, groups, carried }
 }
 
+/// Whether this is the image of the primary, be it packed: then a table of an extension holds it, and says so.
+fn of_primary(hdu: &Hdu) -> bool {
+    hdu.index == 0 || hdu.kind == HduKind::CompressedImage && hdu.header.get_bool("ZSIMPLE") == Some(true)
+}
+
 /// The science images.
 fn science<'a>(images: &[&'a Hdu], layout: Layout) -> Vec<&'a Hdu> {
     let Some((sci, uncertainties, mask)) = layout.names() else { return images.to_vec() };
-    let primary = images.first().is_some_and(|h| h.index == 0);
+    let primary = images.first().copied().filter(|h| of_primary(h)).map(|h| h.index);
     let companion = |h: &Hdu| named(h, mask) || uncertainties.iter().any(|n| named(h, n));
-    let anonymous = |h: &Hdu| h.index == 0 || h.name.as_deref().is_none_or(str::is_empty);
+    let anonymous = |h: &Hdu| primary == Some(h.index) || h.name.as_deref().is_none_or(str::is_empty);
     let of_name = |h: &Hdu| !sci.is_empty() && named(h, sci);
     let any = images.iter().any(|h| of_name(h));
     let is_science = |h: &&&Hdu| match layout {
-        Layout::Ccddata if primary => h.index == 0,
+        Layout::Ccddata if primary.is_some() => primary == Some(h.index),
         Layout::Lsst if any => of_name(h),
         _ if any => of_name(h) || anonymous(h),
         // Without a name to go by and without a primary image, companions are images like others.
-        _ => !primary || !companion(h),
+        _ => primary.is_none() || !companion(h),
     };
     images.iter().filter(is_science).copied().collect()
 }

@@ -164,7 +164,7 @@ impl Packer {
     }
 
     /// The table, if all pixels came. `image` are the cards of the image, layout included.
-    pub(super) fn finish(self, image: &Header) -> Option<Table> {
+    pub(super) fn finish(self, image: &Header, primary: bool) -> Option<Table> {
         let expected = self.shape.iter().product::<usize>() * self.recipe.stored.size();
         if self.next != expected as u64 {
             return None;
@@ -187,11 +187,11 @@ impl Packer {
                 rows.extend([row.scale, row.zero].map(f64::to_be_bytes).concat());
             }
         }
-        let header = self.header(image, wide);
+        let header = self.header(image, primary, wide);
         Some(Table { header, rows, heap: self.heap, heap_len: self.heap_len, heap_sum: self.sum })
     }
 
-    fn header(&self, image: &Header, wide: bool) -> Header {
+    fn header(&self, image: &Header, primary: bool, wide: bool) -> Header {
         let longest = |fallback: bool| {
             let of = self.rows.iter().filter(|r| r.fallback == fallback);
             of.map(|r| r.heap.end - r.heap.start).max().unwrap_or(0)
@@ -222,7 +222,11 @@ impl Packer {
             h.set(&format!("TFORM{}", i + 1), form.as_str(), "");
         }
         h.set("ZIMAGE", true, "this is a compressed image");
-        h.set("ZTENSION", "IMAGE", "");
+        if primary {
+            h.set("ZSIMPLE", true, "it was in the primary");
+        } else {
+            h.set("ZTENSION", "IMAGE", "");
+        }
         h.set("ZBITPIX", self.recipe.stored.fits().0, "");
         int(&mut h, "ZNAXIS", self.shape.len());
         for (i, &n) in self.shape.iter().rev().enumerate() {
@@ -252,7 +256,8 @@ impl Packer {
         } else if self.recipe.stored.is_float() {
             h.set("ZQUANTIZ", "NONE", "no bit is lost");
         }
-        let mut rest = image.clone();
+        // Words that mean something in a table meant nothing in the image.
+        let mut rest = super::tiled::image_header(image);
         rest.remove_where(super::cards::is_mandatory);
         Header::from_cards(h.cards().iter().chain(rest.cards()).copied())
     }

@@ -5,6 +5,7 @@
 //! XTENSION; BITPIX, NAXIS and every NAXISn are there, legal and said once; the data lie inside the file. Only the
 //! padding of the last block may be missing, and in an extension then all of it. What follows the last HDU must not look like the start of another.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -148,11 +149,18 @@ fn scan_one(map: &Mapping, reader: &Reader<'_>, index: usize, at: u64) -> Result
     // Headers are copied out before they are parsed: a byte that changes later cannot change a checked size.
     let (header, used) = read_header(map, reader, index, at)?;
     let fail = |reason: String| bad(map, index, reason);
+    // Found in one pass: there may be 999 axes and 800,000 cards.
+    let mut sizes: HashMap<&[u8], Vec<&[u8; CARD]>> = HashMap::new();
+    for card in header.cards() {
+        let name = card[..8].trim_ascii_end();
+        if name.starts_with(b"NAXIS") || matches!(name, b"BITPIX" | b"PCOUNT" | b"GCOUNT") {
+            sizes.entry(name).or_default().push(card);
+        }
+    }
     let structural = |key: &str| -> Result<Option<i64>> {
-        let all: Vec<i64> = header
-            .cards()
+        let cards = sizes.get(key.as_bytes()).map_or(&[][..], Vec::as_slice);
+        let all: Vec<i64> = cards
             .iter()
-            .filter(|c| c[..8].trim_ascii_end() == key.as_bytes())
             .map(|c| Header::parse_integer(c).ok_or_else(|| fail(format!("{key} is not an integer"))))
             .collect::<Result<_>>()?;
         if all.windows(2).any(|w| w[0] != w[1]) {

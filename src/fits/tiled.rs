@@ -26,6 +26,10 @@ const FREE_BYTES: u64 = 64 << 20;
 /// Beyond, it must have at least one byte in the heap for as many unpacked ones: a run-length list of zeros has one for
 /// 8,000.
 const RATIO: u64 = 20_000;
+/// Memory that a tile may always take while it is decoded; beyond, the same ratio holds.
+const FREE_SCRATCH: u64 = 128 << 20;
+/// A tile of few pixels does not need more bytes: what is longer would only be read, by as many tiles as point at it.
+const PACKED: (u64, u64) = (4096, 32);
 
 /// How the integers of a tile are packed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,6 +180,10 @@ impl Tiled {
         };
         let as_they_are = !stored.is_float() || matches!(codec, Codec::Gzip { .. } | Codec::None);
         let quantized = quantized.or((!as_they_are).then_some(whole));
+        let scratch = tile.iter().product::<usize>() as u64 * scratch_bytes(codec, stored, quantized.is_some());
+        if scratch > (heap.end - heap.start).saturating_mul(RATIO).max(FREE_SCRATCH) {
+            return Err(bad(format!("tiles of shape {tile:?} cannot come from {} bytes", heap.end - heap.start)));
+        }
         Ok(Tiled { shape, tile, grid, stored, codec, quantized, packed, deflated, plain, table, row, heap })
     }
 
@@ -219,15 +227,19 @@ impl Tiled {
                 .map(|i| origin[i].max(wanted[i].start)..(origin[i] + counts[i]).min(wanted[i].end))
                 .collect();
             let last = part.len() - 1;
+            // Axes that are whole in the tile and in the window go in one piece with the one before them.
+            let whole = |i: usize| part[i].len() == counts[i] && part[i].len() == extent[i];
+            let first = (1..=last).rev().find(|&i| !whole(i)).unwrap_or(0);
+            let run: usize = part[first..].iter().map(ExactSizeIterator::len).product();
             let mut rows = part.clone();
-            rows[last] = part[last].start..part[last].start + 1;
+            rows[first..].iter_mut().for_each(|r| r.end = r.start + 1);
             for pixel in Grid::new(&rows) {
                 let (mut from, mut to) = (0, 0);
                 for i in 0..=last {
                     from = from * counts[i] + pixel[i] - origin[i];
                     to = to * extent[i] + pixel[i] - window.ranges()[i].start;
                 }
-                let n = part[last].len();
+                let n = run;
                 // Pixels before and behind the range that was asked for.
                 let before = flat.start.saturating_sub(to).min(n);
                 let behind = (to + n).saturating_sub(flat.end).min(n - before);
@@ -257,7 +269,12 @@ impl Tiled {
         let row = reader.get(start, start + self.row as u64)?.into_owned();
         let find = |column: Option<Descriptors>| match column {
             None => Ok(None),
-            Some(c) => self.heap_range(&row, c).map(|r| r.map(|r| (r, c.element))).map_err(|e| say(&e)),
+            Some(c) => match self.heap_range(&row, c) {
+                Ok(Some(r)) if r.end - r.start > PACKED.0 + PACKED.1 * pixels as u64 => {
+                    Err(say(&format!("{} bytes are too many for {pixels} pixels", r.end - r.start)))
+                }
+                other => other.map(|r| r.map(|r| (r, c.element))).map_err(|e| say(&e)),
+            },
         };
         let size = self.stored.size();
         scratch.pixels.clear();
@@ -274,7 +291,7 @@ impl Tiled {
             let bytes = &reader.get(range.start, range.end)?[..];
             // Deflated as they are: the bytes are not sorted, whatever the codec of the others.
             inflate(bytes, pixels, size, false, scratch).map_err(say)?;
-            native(&scratch.raw, size, &mut scratch.pixels);
+            self.kept(pixels, scratch).map_err(|e| say(&e))?;
             return Ok(range.end - range.start);
         }
         if let Some((range, element)) = find(self.plain)? {
@@ -288,29 +305,38 @@ impl Tiled {
         Err(say("it has no data"))
     }
 
+    /// The numbers in `raw` to stored numbers.
+    fn kept(&self, pixels: usize, s: &mut Scratch) -> std::result::Result<(), String> {
+        let size = self.stored.size();
+        if s.raw.len() == pixels * size {
+            native(&s.raw, size, &mut s.pixels);
+            return Ok(());
+        }
+        // Some writers keep short integers as long ones.
+        if s.raw.len() != pixels * 4 || self.stored.is_float() || size > 4 {
+            return Err(format!("{} bytes found, {} expected", s.raw.len(), pixels * size));
+        }
+        s.ints.clear();
+        s.ints.extend(s.raw.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
+        self.narrow(s)
+    }
+
     /// Integers, or floating-point numbers that were deflated as they are.
     fn integers(&self, bytes: &[u8], counts: &[usize], s: &mut Scratch) -> std::result::Result<(), String> {
-        let size = self.stored.size();
         let pixels = counts.iter().product::<usize>();
         if let Codec::Gzip { .. } | Codec::None = self.codec {
-            self.numbers(bytes, pixels, size, s)?;
-            let width = s.raw.len() / pixels;
-            if width == size {
-                native(&s.raw, size, &mut s.pixels);
-                return Ok(());
-            }
-            // Some writers deflate short integers as long ones.
-            if width != 4 || self.stored.is_float() || size > 4 {
-                return Err(format!("{} bytes found, {} expected", s.raw.len(), pixels * size));
-            }
-            s.ints.clear();
-            s.ints.extend(s.raw.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])));
-        } else {
-            if matches!(self.stored, DType::I64 | DType::F32 | DType::F64) {
-                return Err("this compression does not hold such numbers".into());
-            }
-            self.unpack(bytes, counts, s)?;
+            self.numbers(bytes, pixels, self.stored.size(), s)?;
+            return self.kept(pixels, s);
         }
+        if matches!(self.stored, DType::I64 | DType::F32 | DType::F64) {
+            return Err("this compression does not hold such numbers".into());
+        }
+        self.unpack(bytes, counts, s)?;
+        self.narrow(s)
+    }
+
+    /// `ints` to stored numbers.
+    fn narrow(&self, s: &mut Scratch) -> std::result::Result<(), String> {
         match self.stored {
             DType::U8 => s.pixels.iter_mut().zip(&s.ints).for_each(|(o, &v)| *o = v as u8),
             DType::I16 => narrow(&s.ints, &mut s.pixels, |v| (v as i16).to_ne_bytes()),
@@ -605,6 +631,19 @@ fn codec(h: &Header) -> std::result::Result<Codec, String> {
     }
 }
 
+/// What a pixel of a tile takes while it is decoded.
+fn scratch_bytes(codec: Codec, stored: DType, quantized: bool) -> u64 {
+    let size = stored.size();
+    let unpacked = match codec {
+        // Coefficients, and integers.
+        Codec::Hcompress { .. } => 8 + 4,
+        // Before and after their bytes are sorted.
+        Codec::Gzip { .. } => 2 * size.max(4),
+        Codec::Rice { .. } | Codec::Plio | Codec::None => 4,
+    };
+    (unpacked + if quantized { 2 * size } else { size }) as u64
+}
+
 fn quantized(h: &Header, columns: &Columns) -> std::result::Result<Option<Quantized>, String> {
     let (scale, zero) = (columns.number(h, "ZSCALE"), columns.number(h, "ZZERO"));
     let Some(scale) = scale else { return Ok(None) };
@@ -625,8 +664,9 @@ fn quantized(h: &Header, columns: &Columns) -> std::result::Result<Option<Quanti
 pub(super) fn describe(h: &Header) -> std::result::Result<(Vec<usize>, i64, PixelFormat), String> {
     let get = |key: &str| h.get_i64(key).ok_or_else(|| format!("{key} is missing or not an integer"));
     let rank = get("ZNAXIS")?;
-    if !(0..=999).contains(&rank) {
-        return Err(format!("ZNAXIS = {rank} is not in 0 to 999"));
+    // ZNAXISn has room for two digits.
+    if !(0..=99).contains(&rank) {
+        return Err(format!("ZNAXIS = {rank} is not in 0 to 99"));
     }
     let mut shape = Vec::new();
     for i in (1..=rank).rev() {

@@ -85,8 +85,8 @@ struct Slot {
 
 enum SlotKind {
     Plain,
-    /// Packed as it comes, written at the end.
-    Packed(Box<Packer>),
+    /// Packed as it comes, written at the end; whether it was in a primary.
+    Packed(Box<Packer>, bool),
     Raw(Box<RawHdu>, Option<Header>),
 }
 
@@ -133,6 +133,8 @@ impl FitsWriter {
             Some(HduSpec::Raw(raw, _)) => raw.is_primary(),
             None => false,
         };
+        // What was in a primary becomes an extension when it is packed, and its table says where it was.
+        let moved = matches!(hdus.first(), Some(HduSpec::Image(_))) && !primary;
         if !primary {
             hdus.insert(0, HduSpec::Header(Header::new()));
         }
@@ -156,7 +158,7 @@ impl FitsWriter {
                     let len = (pixels * spec.format.size()) as u64;
                     let packed = spec.compression.map(|c| Packer::new(&spec.shape, &spec.format, c)).transpose();
                     let packed = packed.map_err(Error::io(&target, "cannot make a temporary file for"))?;
-                    let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p)));
+                    let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p), moved && i == 1));
                     (cards::image(&spec, i == 0, extensions), len, kind)
                 }
                 HduSpec::Raw(raw, _) if raw.is_primary() && i > 0 => {
@@ -203,7 +205,7 @@ impl FitsWriter {
             return Err(outside());
         }
         let done = match &mut slot.kind {
-            SlotKind::Packed(packer) => packer.write(offset, bytes),
+            SlotKind::Packed(packer, _) => packer.write(offset, bytes),
             _ if self.floating => {
                 slot.sum.add(offset, bytes);
                 slot.spool(offset, bytes).map(|()| true)
@@ -293,9 +295,9 @@ impl FitsWriter {
                 }
                 Ok(slot.data + slot.len.next_multiple_of(BLOCK as u64))
             }
-            SlotKind::Packed(packer) => {
+            SlotKind::Packed(packer, primary) => {
                 let missing = || Error::Parameter("pixels of a packed image are missing".into());
-                let mut table = packer.finish(&slot.header).ok_or_else(missing)?;
+                let mut table = packer.finish(&slot.header, primary).ok_or_else(missing)?;
                 let mut sum = Sum::default();
                 sum.add(0, &table.rows);
                 // Rows are of whole words, so the heap begins at one.

@@ -15,6 +15,7 @@ mod support;
 mod compressed;
 mod errors;
 mod headers;
+mod hostile;
 mod layouts;
 mod laziness;
 mod properties;

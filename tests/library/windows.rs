@@ -3,7 +3,7 @@
 use super::*;
 
 /// The slice of an array, by ndarray.
-fn slice(whole: &Pixels, window: &Window) -> ArrayD<f64> {
+pub(super) fn slice(whole: &Pixels, window: &Window) -> ArrayD<f64> {
     let whole = whole.to_f64();
     whole.slice_each_axis(|axis| Slice::from(window.ranges()[axis.axis.index()].clone())).to_owned()
 }

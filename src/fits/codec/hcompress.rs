@@ -201,7 +201,8 @@ impl Tree {
     fn row(&self, r: usize, columns: usize, values: &mut [Coefficient], bit: u8) {
         let nodes = &self.nodes[r / 2 * self.width..][..columns.div_ceil(2)];
         let (pairs, single) = values.as_chunks_mut::<2>();
-        for (pair, &node) in pairs.iter_mut().zip(nodes) {
+        // Most nodes are empty in high planes.
+        for (pair, &node) in pairs.iter_mut().zip(nodes).filter(|(_, node)| **node != 0) {
             pair[0] |= i64::from(quarter(node, r, 0)) << bit;
             pair[1] |= i64::from(quarter(node, r, 1)) << bit;
         }
