@@ -117,7 +117,8 @@ fn compression(h: &Hdu) -> Option<String> {
 
 /// CTYPEn, if the header has a world coordinate system.
 fn wcs(h: &Hdu) -> Option<Vec<String>> {
-    let types: Vec<String> = (1..=h.shape.len()).filter_map(|i| h.header.get_str(&format!("CTYPE{i}"))).collect();
+    let header = h.header.only(|key| key.trim_end_matches(|c: char| c.is_ascii_digit()) == "CTYPE");
+    let types: Vec<String> = (1..=h.shape.len()).filter_map(|i| header.get_str(&format!("CTYPE{i}"))).collect();
     (!types.is_empty()).then_some(types)
 }
 

@@ -8,6 +8,7 @@
 //! A *logical card* is a card with the CONTINUE cards that carry its string on. Whatever looks for, replaces or removes
 //! a keyword goes over logical cards, so that a long string is never torn. What is written is always a legal card.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -285,6 +286,26 @@ impl Header {
         let cards = self.cards[cards.clone()].iter().skip_while(|c| split(c).field.is_none());
         let pieces: Vec<&[u8]> = cards.map(comment_of).filter(|c| !c.is_empty()).collect();
         pieces.join(&b' ')
+    }
+
+    /// The cards that [`get`](Self::get) reads of the keywords (in upper case) for which `which` is true, each once: for who
+    /// has a thousand questions for a header that may have 800,000 cards.
+    pub(crate) fn only(&self, which: impl Fn(&str) -> bool) -> Header {
+        let mut found: HashMap<String, (bool, Range<usize>)> = HashMap::new();
+        for cards in self.logical() {
+            let name = split(&self.cards[cards.start]).name;
+            let key = lossy(name).to_ascii_uppercase();
+            if which(&key) {
+                let upper = key.as_bytes() == name;
+                let first = found.entry(key).or_insert((upper, cards.clone()));
+                if upper && !first.0 {
+                    *first = (upper, cards);
+                }
+            }
+        }
+        let mut all: Vec<Range<usize>> = found.into_values().map(|(_, cards)| cards).collect();
+        all.sort_unstable_by_key(|cards| cards.start);
+        Header { cards: all.into_iter().flat_map(|cards| self.cards[cards].iter().copied()).collect() }
     }
 
     /// Where the first card of this keyword stands in [`cards`](Self::cards).

@@ -112,7 +112,7 @@ pub(super) struct Scratch {
 impl Tiled {
     /// Checks everything that can be checked without decoding.
     pub(super) fn new(map: &Mapping, hdu: &Hdu) -> Result<Self> {
-        let h = &hdu.header;
+        let h = &layout_of(&hdu.header);
         let bad = |reason: String| Error::Header { path: map.path().to_path_buf(), hdu: hdu.index, reason };
         let unsupported = |what: String| Error::Unsupported { path: map.path().to_path_buf(), hdu: hdu.index, what };
         let shape = hdu.shape.clone();
@@ -660,8 +660,19 @@ fn quantized(h: &Header, columns: &Columns) -> std::result::Result<Option<Quanti
     Ok(Some(Quantized { scale, zero: zero.unwrap_or(PerTile::Keyword(0.0)), blank, dither, seed }))
 }
 
+/// The cards that lay a compressed image out.
+fn layout_of(table: &Header) -> Header {
+    table.only(|key| {
+        let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+        matches!(stem, "NAXIS" | "TFIELDS" | "TFORM" | "TTYPE" | "THEAP" | "BSCALE" | "BZERO" | "BLANK")
+            || matches!(stem, "ZBITPIX" | "ZNAXIS" | "ZTILE" | "ZCMPTYPE" | "ZNAME" | "ZVAL" | "ZQUANTIZ" | "ZDITHER")
+            || matches!(stem, "ZSCALE" | "ZZERO" | "ZBLANK")
+    })
+}
+
 /// Shape, BITPIX and format of the image, from the header of its table.
-pub(super) fn describe(h: &Header) -> std::result::Result<(Vec<usize>, i64, PixelFormat), String> {
+pub(super) fn describe(table: &Header) -> std::result::Result<(Vec<usize>, i64, PixelFormat), String> {
+    let h = &layout_of(table);
     let get = |key: &str| h.get_i64(key).ok_or_else(|| format!("{key} is missing or not an integer"));
     let rank = get("ZNAXIS")?;
     // ZNAXISn has room for two digits.

@@ -481,6 +481,39 @@ fn many_axes_and_many_cards() {
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
 }
 
+/// A thousand columns are looked for among 100,000 cards; the first of a keyword counts, and one in upper case more.
+#[test]
+fn many_columns_and_many_cards() {
+    let heap = gzip(&[0, 7]);
+    let image = Packed {
+        axes: &[1],
+        tile: &[1],
+        codec: "GZIP_1",
+        bitpix: 16,
+        form: "1PB",
+        column: "COMPRESSED_DATA",
+        descriptors: vec![(heap.len() as u32, 0)],
+        heap,
+    };
+    let file = FitsFile::from_bytes(image.bytes()).unwrap();
+    let mut list: Vec<[u8; 80]> = file.hdus()[1].header.cards().to_vec();
+    let place = list.iter().position(|c| c.starts_with(b"TFIELDS")).unwrap();
+    list[place] = card("TFIELDS", "999");
+    list.insert(place, card("tfields", "7"));
+    list.extend((0..100_000).map(|i| card("JUNK", &i.to_string())));
+    for i in 2..=999 {
+        list.push(card(&format!("TFORM{i}"), "'0B      '"));
+        list.push(card(&format!("ZNAME{}", i - 1), "'NOTHING '"));
+    }
+    list.push(card("TFORM1", "'nonsense'"));
+    let head = image.bytes().len() - BLOCK;
+    let bytes = [&image.bytes()[..BLOCK], &Header::from_cards(list).to_bytes(), &image.bytes()[head..]].concat();
+    let started = Instant::now();
+    let ad = AstroData::from_file(FitsFile::from_bytes(bytes).unwrap(), Layout::Plain).unwrap();
+    assert_eq!(ad[0].data().unwrap(), &arr1(&[7i16]).into());
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
 #[test]
 fn more_hdus_than_there_may_be() {
     let mut bytes = header(&[("SIMPLE", "T".into()), ("BITPIX", "8".into()), ("NAXIS", "0".into())]);
