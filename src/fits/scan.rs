@@ -267,11 +267,11 @@ fn read_header(map: &Mapping, reader: &Reader<'_>, index: usize, at: u64) -> Res
 }
 
 /// EXTNAME of a compressed image. A table that was made from an image without a name has one of its own, and where there
-/// are two the other is the image's.
+/// are two the other is the image's; an image that has several goes by the first, packed or not.
 fn image_name(h: &Header) -> Option<String> {
-    let names =
+    let mut names =
         h.get_all("EXTNAME").filter_map(|v| if let Value::Text(t) = v { Some(t.trim().to_string()) } else { None });
-    names.filter(|n| n != "COMPRESSED_IMAGE").last()
+    names.find(|n| n != "COMPRESSED_IMAGE")
 }
 
 /// BSCALE, BZERO, BLANK.

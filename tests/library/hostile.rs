@@ -346,6 +346,28 @@ fn cards_of_a_table_in_an_image_are_not_packed_with_it() {
     }
 }
 
+/// Found by the fuzzer: an image with two names went by the other one when it was packed.
+#[test]
+fn an_image_of_two_names_goes_by_the_first() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("packed.fits");
+    let mut bytes = header(&[("SIMPLE", "T".into()), ("BITPIX", "8".into()), ("NAXIS", "0".into())]);
+    bytes.extend(header(&[
+        ("XTENSION", "'IMAGE   '".into()),
+        ("BITPIX", "8".into()),
+        ("NAXIS", "1".into()),
+        ("NAXIS1", "9".into()),
+        ("EXTNAME", "'SCI     '".into()),
+        ("EXTNAME", "'VAR     '".into()),
+    ]));
+    bytes.extend([1; 9]);
+    let ad = AstroData::from_file(FitsFile::from_bytes(padded(bytes)).unwrap(), Layout::Auto).unwrap();
+    let options = WriteOptions::default().compression(Compression { method: Method::Rice, quantize: None });
+    ad.write_with(&path, &options).unwrap();
+    let back = AstroData::open(&path).unwrap();
+    assert_eq!((ad[0].name(), back[0].name()), ("SCI", "SCI"));
+}
+
 /// The coefficients of an HCOMPRESS tile take 8 bytes a pixel, and its stream may be of 26 bytes.
 #[test]
 fn a_tile_that_takes_much_memory_must_come_from_much() {
