@@ -66,8 +66,13 @@ impl AstroData {
             }
         }
         if extensions.is_empty() {
-            let kinds = || file.hdus().iter().map(|h| format!("{} {}", h.label(), h.kind.name())).collect::<Vec<_>>();
-            let found = if left_out.is_empty() { format!("HDUs {}", kinds().join(", ")) } else { left_out.join("; ") };
+            // A file may have very many.
+            let some = |lines: Vec<String>| match lines.len() {
+                n if n > 10 => format!("{}, and {} more", lines[..10].join(", "), n - 10),
+                _ => lines.join(", "),
+            };
+            let kinds = || file.hdus().iter().map(|h| format!("{} {}", h.label(), h.kind.name())).collect();
+            let found = if left_out.is_empty() { format!("HDUs {}", some(kinds())) } else { some(left_out) };
             return Err(Error::NoImage { path, found });
         }
         carried.sort_unstable();

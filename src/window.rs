@@ -121,6 +121,51 @@ impl Iterator for Runs {
     }
 }
 
+/// The smallest box of an array of this shape that holds pixels `flat`, which are not empty.
+pub(crate) fn cover(shape: &[usize], flat: &Range<usize>) -> Vec<Range<usize>> {
+    let at = |mut i: usize| {
+        let mut coordinates = vec![0; shape.len()];
+        for (c, &n) in coordinates.iter_mut().zip(shape).rev() {
+            (*c, i) = (i % n, i / n);
+        }
+        coordinates
+    };
+    let (first, last) = (at(flat.start), at(flat.end - 1));
+    let split = first.iter().zip(&last).position(|(a, b)| a != b).unwrap_or(shape.len());
+    (0..shape.len()).map(|i| if i > split { 0..shape[i] } else { first[i]..last[i] + 1 }).collect()
+}
+
+/// All places of a box, in C order.
+pub(crate) struct Places<'a> {
+    ranges: &'a [Range<usize>],
+    next: Option<Vec<usize>>,
+}
+
+impl<'a> Places<'a> {
+    pub(crate) fn new(ranges: &'a [Range<usize>]) -> Self {
+        let next = ranges.iter().all(|r| !r.is_empty()).then(|| ranges.iter().map(|r| r.start).collect());
+        Places { ranges, next }
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = Vec<usize>;
+
+    fn next(&mut self) -> Option<Vec<usize>> {
+        let now = self.next.take()?;
+        let mut next = now.clone();
+        for (n, r) in next.iter_mut().zip(self.ranges).rev() {
+            *n += 1;
+            if *n < r.end {
+                self.next = Some(next);
+                break;
+            }
+            *n = r.start;
+        }
+        Some(now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::single_range_in_vec_init)] // a window of one axis is one range
@@ -177,5 +222,22 @@ mod tests {
         assert!(Window::new([0..4, 0..1, 0..5]).check(&[4, 5]).is_err());
         let inner = Window::new([10..20, 5..9]).within(&Window::new([1..2, 1..3])).unwrap();
         assert_eq!(inner, Window::new([11..12, 6..8]));
+    }
+
+    #[test]
+    fn a_box_around_a_range() {
+        let shape = [3, 4, 5];
+        for start in 0..60 {
+            for end in start + 1..=60 {
+                let got = cover(&shape, &(start..end));
+                let inside = |i: usize| {
+                    let at = [i / 20, i / 5 % 4, i % 5];
+                    at.iter().zip(&got).all(|(a, r)| r.contains(a))
+                };
+                assert!((start..end).all(inside), "{start}..{end}: {got:?}");
+            }
+        }
+        assert_eq!(cover(&shape, &(6..9)), [0..1, 1..2, 1..4]);
+        assert_eq!(cover(&shape, &(5..15)), [0..1, 1..3, 0..5]);
     }
 }

@@ -110,13 +110,12 @@ impl Mapping {
             // Too short for anything; what it is instead the scan says.
             Err(_) => None,
         };
-        let bytes = match packing {
+        let (bytes, file) = match packing {
             Some(packing) => unpacked(&file, meta.len(), packing, options.max_inflate, path)?,
-            None if options.no_mmap => Bytes::Unmapped(meta.len()),
-            None => Bytes::map(&file, meta.len(), path)?,
+            None if options.no_mmap => (Bytes::Unmapped(meta.len()), file),
+            None => (Bytes::map(&file, meta.len(), path)?, file),
         };
-        let file = packing.is_none().then_some(file);
-        Ok(Mapping { packing, file, ..Self::new(path, Some(Identity::of(&meta)), bytes) })
+        Ok(Mapping { packing, file: Some(file), ..Self::new(path, Some(Identity::of(&meta)), bytes) })
     }
 
     fn new(path: &Path, identity: Option<Identity>, bytes: Bytes) -> Self {
@@ -291,12 +290,12 @@ impl Bytes {
 }
 
 /// What a packed file holds, in an unlinked temporary file.
-fn unpacked(file: &File, len: u64, packing: Packing, max: Option<u64>, path: &Path) -> Result<Bytes> {
+fn unpacked(file: &File, len: u64, packing: Packing, max: Option<u64>, path: &Path) -> Result<(Bytes, File)> {
     let limit = max.unwrap_or_else(|| Limits::default().of(len));
     let folder = std::env::temp_dir();
     let not = |reason: String| Error::NotFits { path: path.to_path_buf(), reason };
     match inflate::unpack(file, packing, limit, &folder) {
-        Ok((file, len)) => Bytes::map(&file, len, path),
+        Ok((file, len)) => Ok((Bytes::map(&file, len, path)?, file)),
         Err(Failure::Io(e)) => Err(Error::io(path, "cannot read")(e)),
         Err(Failure::Temporary(e)) => Err(Error::io(&folder, "cannot unpack to a temporary file")(e)),
         Err(Failure::Damaged(what)) => Err(not(format!("it is packed, and damaged: {what}"))),

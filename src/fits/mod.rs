@@ -5,6 +5,7 @@
 mod cards;
 pub(crate) mod checksum;
 mod codec;
+mod columns;
 mod file;
 mod guard;
 pub mod header;

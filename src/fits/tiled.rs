@@ -14,11 +14,12 @@ use std::ops::Range;
 
 use super::codec::quantize::{self, Dither};
 use super::codec::{gzip, hcompress, plio, rice};
+use super::columns::{Columns, Descriptors, PerTile};
 use super::header::{Header, Value};
 use super::map::{Mapping, Reader};
 use super::scan::Hdu;
 use crate::dtype::{DType, PixelFormat};
-use crate::window::Window;
+use crate::window::{Places, Window, cover};
 use crate::{Error, Result};
 
 /// A compressed image may always unpack to as many bytes.
@@ -41,13 +42,6 @@ enum Codec {
     None,
 }
 
-/// A number of each tile: a column, or a keyword for all.
-#[derive(Clone, Copy, Debug)]
-enum PerTile {
-    Column { offset: usize, kind: u8 },
-    Keyword(f64),
-}
-
 /// Floating-point pixels as scaled integers.
 #[derive(Clone, Copy, Debug)]
 struct Quantized {
@@ -56,14 +50,6 @@ struct Quantized {
     blank: Option<PerTile>,
     dither: Dither,
     seed: i64,
-}
-
-/// A column of descriptors: byte offset in a row, 64-bit or 32-bit, bytes an element.
-#[derive(Clone, Copy, Debug)]
-struct Descriptors {
-    offset: usize,
-    wide: bool,
-    element: usize,
 }
 
 /// Where the tiles of an image are, and how to decode them.
@@ -218,7 +204,7 @@ impl Tiled {
         let tiles: Vec<Range<usize>> =
             wanted.iter().zip(&self.tile).map(|(w, t)| w.start / t..(w.end - 1) / t + 1).collect();
         let mut read = 0;
-        for at in Grid::new(&tiles) {
+        for at in Places::new(&tiles) {
             read += self.decode(reader, &at, scratch)?;
             // The part of the tile that is wanted, row by row of it.
             let origin: Vec<usize> = at.iter().zip(&self.tile).map(|(a, t)| a * t).collect();
@@ -233,7 +219,7 @@ impl Tiled {
             let run: usize = part[first..].iter().map(ExactSizeIterator::len).product();
             let mut rows = part.clone();
             rows[first..].iter_mut().for_each(|r| r.end = r.start + 1);
-            for pixel in Grid::new(&rows) {
+            for pixel in Places::new(&rows) {
                 let (mut from, mut to) = (0, 0);
                 for i in 0..=last {
                     from = from * counts[i] + pixel[i] - origin[i];
@@ -433,24 +419,6 @@ impl Tiled {
     }
 }
 
-impl PerTile {
-    fn value(self, row: &[u8]) -> std::result::Result<f64, String> {
-        let (offset, kind) = match self {
-            PerTile::Keyword(v) => return Ok(v),
-            PerTile::Column { offset, kind } => (offset, kind),
-        };
-        let bytes = |n: usize| row.get(offset..offset + n).ok_or("a column lies outside of its row");
-        Ok(match kind {
-            b'D' => f64::from_be_bytes(bytes(8)?.try_into().unwrap_or_default()),
-            b'E' => f64::from(f32::from_be_bytes(bytes(4)?.try_into().unwrap_or_default())),
-            b'J' => f64::from(i32::from_be_bytes(bytes(4)?.try_into().unwrap_or_default())),
-            b'I' => f64::from(i16::from_be_bytes(bytes(2)?.try_into().unwrap_or_default())),
-            b'K' => i64::from_be_bytes(bytes(8)?.try_into().unwrap_or_default()) as f64,
-            _ => return Err("a column of numbers has another type".into()),
-        })
-    }
-}
-
 /// Inflates the numbers of a tile to `raw`, big-endian. Those of short integers may be long.
 fn inflate(
     bytes: &[u8],
@@ -481,125 +449,6 @@ fn native(bytes: &[u8], size: usize, out: &mut [u8]) {
 fn narrow<const N: usize>(ints: &[i32], out: &mut [u8], bytes: impl Fn(i32) -> [u8; N]) {
     for (o, &v) in out.chunks_exact_mut(N).zip(ints) {
         o.copy_from_slice(&bytes(v));
-    }
-}
-
-/// The smallest box of an array of this shape that holds pixels `flat`, which are not empty.
-fn cover(shape: &[usize], flat: &Range<usize>) -> Vec<Range<usize>> {
-    let at = |mut i: usize| {
-        let mut coordinates = vec![0; shape.len()];
-        for (c, &n) in coordinates.iter_mut().zip(shape).rev() {
-            (*c, i) = (i % n, i / n);
-        }
-        coordinates
-    };
-    let (first, last) = (at(flat.start), at(flat.end - 1));
-    let split = first.iter().zip(&last).position(|(a, b)| a != b).unwrap_or(shape.len());
-    (0..shape.len()).map(|i| if i > split { 0..shape[i] } else { first[i]..last[i] + 1 }).collect()
-}
-
-/// All places of a box, in C order.
-struct Grid<'a> {
-    ranges: &'a [Range<usize>],
-    next: Option<Vec<usize>>,
-}
-
-impl<'a> Grid<'a> {
-    fn new(ranges: &'a [Range<usize>]) -> Self {
-        let next = ranges.iter().all(|r| !r.is_empty()).then(|| ranges.iter().map(|r| r.start).collect());
-        Grid { ranges, next }
-    }
-}
-
-impl Iterator for Grid<'_> {
-    type Item = Vec<usize>;
-
-    fn next(&mut self) -> Option<Vec<usize>> {
-        let now = self.next.take()?;
-        let mut next = now.clone();
-        for (n, r) in next.iter_mut().zip(self.ranges).rev() {
-            *n += 1;
-            if *n < r.end {
-                self.next = Some(next);
-                break;
-            }
-            *n = r.start;
-        }
-        Some(now)
-    }
-}
-
-/// The columns of a binary table: name, byte offset in a row, TFORM.
-struct Columns(Vec<(String, usize, String)>);
-
-impl Columns {
-    fn parse(h: &Header, row: usize) -> std::result::Result<Self, String> {
-        let fields = h.get_i64("TFIELDS").unwrap_or(0);
-        if !(1..=999).contains(&fields) {
-            return Err(format!("TFIELDS = {fields} is not in 1 to 999"));
-        }
-        let (mut columns, mut offset) = (Vec::new(), 0usize);
-        for i in 1..=fields {
-            let form = h.get_str(&format!("TFORM{i}")).ok_or_else(|| format!("TFORM{i} is missing"))?;
-            let name = h.get_str(&format!("TTYPE{i}")).unwrap_or_default().trim().to_ascii_uppercase();
-            let bytes = width(&form).ok_or_else(|| format!("TFORM{i} is not understood"))?;
-            columns.push((name, offset, form));
-            offset = offset.checked_add(bytes).filter(|&o| o <= row).ok_or("its columns are wider than NAXIS1")?;
-        }
-        Ok(Columns(columns))
-    }
-
-    fn find(&self, name: &str) -> Option<&(String, usize, String)> {
-        self.0.iter().find(|c| c.0 == name)
-    }
-
-    /// A column of variable-length arrays.
-    fn descriptors(&self, name: &str) -> std::result::Result<Option<Descriptors>, String> {
-        let Some((_, offset, whole)) = self.find(name) else { return Ok(None) };
-        let form = whole.trim().trim_start_matches(|c: char| c.is_ascii_digit()).as_bytes();
-        let element = form.get(1).and_then(|&t| element(t));
-        match (form.first(), element) {
-            (Some(&p @ (b'P' | b'Q')), Some(element)) => {
-                let c = Descriptors { offset: *offset, wide: p == b'Q', element };
-                // `0P` has no room for a descriptor, and more than one has no meaning.
-                let one = width(whole) == Some(if c.wide { 16 } else { 8 });
-                if one { Ok(Some(c)) } else { Err(format!("{name} has not one descriptor in each row")) }
-            }
-            _ => Err(format!("{name} is not a column of variable-length arrays")),
-        }
-    }
-
-    /// A column of single numbers, or else a keyword.
-    fn number(&self, h: &Header, name: &str) -> Option<PerTile> {
-        if let Some((_, offset, form)) = self.find(name) {
-            let form = form.trim();
-            let kind = form.strip_prefix('1').unwrap_or(form).as_bytes();
-            return kind.first().map(|&kind| PerTile::Column { offset: *offset, kind });
-        }
-        h.get_f64(name).map(PerTile::Keyword)
-    }
-}
-
-/// Bytes of one element.
-fn element(kind: u8) -> Option<usize> {
-    Some(match kind {
-        b'L' | b'B' | b'A' => 1,
-        b'I' => 2,
-        b'J' | b'E' => 4,
-        b'K' | b'D' | b'C' | b'P' => 8,
-        b'M' | b'Q' => 16,
-        _ => return None,
-    })
-}
-
-/// Bytes of a column in a row.
-fn width(form: &str) -> Option<usize> {
-    let form = form.trim();
-    let digits = form.bytes().take_while(u8::is_ascii_digit).count();
-    let repeat: usize = if digits == 0 { 1 } else { form[..digits].parse().ok()? };
-    match form.as_bytes().get(digits)? {
-        b'X' => Some(repeat.div_ceil(8)),
-        &kind => element(kind)?.checked_mul(repeat),
     }
 }
 
@@ -720,38 +569,4 @@ pub(super) fn image_header(table: &Header) -> Header {
         column || WHOLE.contains(&key) || matches!(key, "CHECKSUM" | "DATASUM")
     });
     h
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_box_around_a_range() {
-        let shape = [3, 4, 5];
-        for start in 0..60 {
-            for end in start + 1..=60 {
-                let got = cover(&shape, &(start..end));
-                let inside = |i: usize| {
-                    let at = [i / 20, i / 5 % 4, i % 5];
-                    at.iter().zip(&got).all(|(a, r)| r.contains(a))
-                };
-                assert!((start..end).all(inside), "{start}..{end}: {got:?}");
-            }
-        }
-        assert_eq!(cover(&shape, &(6..9)), [0..1, 1..2, 1..4]);
-        assert_eq!(cover(&shape, &(5..15)), [0..1, 1..3, 0..5]);
-    }
-
-    #[test]
-    fn widths_of_columns() {
-        for (form, bytes) in
-            [("1PB(506)", Some(8)), ("QB", Some(16)), ("1D", Some(8)), ("13X", Some(2)), ("0PB", Some(0))]
-        {
-            assert_eq!(width(form), bytes, "{form}");
-        }
-        assert_eq!(width("99999999999999999999J"), None);
-        assert_eq!(width(""), None);
-        assert_eq!(width("3"), None);
-    }
 }
