@@ -87,6 +87,9 @@ impl AstroData {
     fn items(&self, compression: Option<Compression>) -> Vec<Item> {
         let same = self.is_as_opened();
         let lossless = compression.map(|c| Compression { quantize: None, ..c });
+        // Beside VAR and DQ the image must be SCI to be found again.
+        let bare = |nd: &NDAstroData| nd.uncertainty_plane().is_none() && nd.mask_plane().is_none();
+        let own_names = self.iter().all(|nd| bare(nd) && !nd.name().eq_ignore_ascii_case("SCI"));
         let mut items = Vec::new();
         for (nd, free) in self.iter().zip(self.versions()) {
             let ver = if same { nd.ver() } else { Some(free) };
@@ -107,7 +110,8 @@ impl AstroData {
                 let spec = ImageSpec { header, name, ver, shape: plane.shape(), format, compression };
                 items.push(Item { hdu: plane.hdu(), spec: HduSpec::Image(spec), plane: Some(plane.clone()) });
             };
-            add(nd.data_plane(), "SCI", meta.clone(), true, compression);
+            let name = if own_names { nd.name() } else { "SCI" };
+            add(nd.data_plane(), name, meta.clone(), true, compression);
             if let Some((plane, kind)) = nd.uncertainty_plane() {
                 let name = match kind {
                     UncertaintyKind::Variance => "VAR",

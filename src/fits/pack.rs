@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -98,7 +99,13 @@ pub(super) struct Table {
 }
 
 impl Packer {
-    pub(super) fn new(shape: &[usize], format: &PixelFormat, compression: Compression) -> io::Result<Self> {
+    /// Packed tiles wait in a file in `folder`.
+    pub(super) fn new(
+        shape: &[usize],
+        format: &PixelFormat,
+        compression: Compression,
+        folder: &Path,
+    ) -> io::Result<Self> {
         let quantize = compression.quantize.filter(|_| format.stored.is_float());
         let lossless = matches!(format.stored, DType::I64 | DType::F32 | DType::F64) && quantize.is_none();
         let method = if lossless { Method::Gzip } else { compression.method };
@@ -106,7 +113,7 @@ impl Packer {
             recipe: Recipe { stored: format.stored, method, quantize },
             shape: shape.to_vec(),
             tile: shape.last().copied().unwrap_or(1).clamp(1, TILE),
-            heap: tempfile::tempfile()?,
+            heap: tempfile::tempfile_in(folder)?,
             heap_len: 0,
             sum: Sum::default(),
             rows: Vec::new(),

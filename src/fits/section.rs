@@ -152,9 +152,16 @@ impl Section {
             }
         };
         let reader = self.map.reader()?;
-        match SCRATCH.with_borrow_mut(|scratch| tiled.read(&reader, window, flat, scratch, out)) {
-            Ok(bytes) => {
+        let read = SCRATCH.with_borrow_mut(|scratch| {
+            let read = tiled.read(&reader, window, flat, scratch, out);
+            scratch.trim();
+            read
+        });
+        match read {
+            Ok((bytes, place)) => {
                 self.map.count(bytes);
+                // As with plain pixels: a stack larger than memory must not fill it with pages.
+                self.map.done_with(place.start, place.end);
                 Ok(())
             }
             Err(Fault::Damaged(what)) => {

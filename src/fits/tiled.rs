@@ -95,6 +95,19 @@ pub(super) struct Scratch {
     pixels: Vec<u8>,
 }
 
+impl Scratch {
+    /// Bytes that a thread may keep.
+    const KEPT: usize = 32 << 20;
+
+    /// Gives back what a large tile took.
+    pub(super) fn trim(&mut self) {
+        if 4 * self.ints.capacity() + self.raw.capacity() + self.bytes.capacity() + self.pixels.capacity() > Self::KEPT
+        {
+            *self = Scratch::default();
+        }
+    }
+}
+
 impl Tiled {
     /// Checks everything that can be checked without decoding.
     pub(super) fn new(map: &Mapping, hdu: &Hdu) -> Result<Self> {
@@ -183,7 +196,7 @@ impl Tiled {
     }
 
     /// Stored numbers, native, of pixels `flat` (C order) of a window that was checked. Returns how many bytes of the
-    /// heap that took.
+    /// heap that took, and where in the file they are.
     pub(super) fn read(
         &self,
         reader: &Reader<'_>,
@@ -191,9 +204,10 @@ impl Tiled {
         flat: Range<usize>,
         scratch: &mut Scratch,
         out: &mut [u8],
-    ) -> std::result::Result<u64, Fault> {
+    ) -> std::result::Result<(u64, Range<u64>), Fault> {
+        let (mut first, mut last) = (u64::MAX, 0);
         if flat.is_empty() {
-            return Ok(0);
+            return Ok((0, 0..0));
         }
         let size = self.stored.size();
         let extent = window.shape();
@@ -205,7 +219,9 @@ impl Tiled {
             wanted.iter().zip(&self.tile).map(|(w, t)| w.start / t..(w.end - 1) / t + 1).collect();
         let mut read = 0;
         for at in Places::new(&tiles) {
-            read += self.decode(reader, &at, scratch)?;
+            let heap = self.decode(reader, &at, scratch)?;
+            read += heap.end - heap.start;
+            (first, last) = (first.min(heap.start), last.max(heap.end));
             // The part of the tile that is wanted, row by row of it.
             let origin: Vec<usize> = at.iter().zip(&self.tile).map(|(a, t)| a * t).collect();
             let counts = self.counts(&at);
@@ -236,7 +252,7 @@ impl Tiled {
                 }
             }
         }
-        Ok(read)
+        Ok((read, first..last))
     }
 
     /// Pixels of a tile along each axis.
@@ -244,8 +260,13 @@ impl Tiled {
         (0..at.len()).map(|i| self.tile[i].min(self.shape[i] - at[i] * self.tile[i])).collect()
     }
 
-    /// Decodes a tile into `scratch.pixels`; returns its bytes in the heap.
-    fn decode(&self, reader: &Reader<'_>, at: &[usize], scratch: &mut Scratch) -> std::result::Result<u64, Fault> {
+    /// Decodes a tile into `scratch.pixels`; returns where its bytes are in the file.
+    fn decode(
+        &self,
+        reader: &Reader<'_>,
+        at: &[usize],
+        scratch: &mut Scratch,
+    ) -> std::result::Result<Range<u64>, Fault> {
         let index = at.iter().zip(&self.grid).fold(0, |i, (a, n)| i * n + a);
         let counts = self.counts(at);
         let pixels = counts.iter().product::<usize>();
@@ -271,14 +292,14 @@ impl Tiled {
                 Some(q) => self.quantized(bytes, &row, index, &counts, &q, scratch),
                 None => self.integers(bytes, &counts, scratch),
             };
-            return result.map(|()| range.end - range.start).map_err(|e| say(&e));
+            return result.map(|()| range).map_err(|e| say(&e));
         }
         if let Some((range, _)) = find(self.deflated)? {
             let bytes = &reader.get(range.start, range.end)?[..];
             // Deflated as they are: the bytes are not sorted, whatever the codec of the others.
             inflate(bytes, pixels, size, false, scratch).map_err(say)?;
             self.kept(pixels, scratch).map_err(|e| say(&e))?;
-            return Ok(range.end - range.start);
+            return Ok(range);
         }
         if let Some((range, element)) = find(self.plain)? {
             let bytes = &reader.get(range.start, range.end)?[..];
@@ -286,7 +307,7 @@ impl Tiled {
                 return Err(say(&format!("{} bytes found, {} expected", bytes.len(), pixels * size)));
             }
             native(bytes, size, &mut scratch.pixels);
-            return Ok(range.end - range.start);
+            return Ok(range);
         }
         Err(say("it has no data"))
     }

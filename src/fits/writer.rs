@@ -156,7 +156,10 @@ impl FitsWriter {
                     images.push(i);
                     let pixels: usize = spec.shape.iter().product();
                     let len = (pixels * spec.format.size()) as u64;
-                    let packed = spec.compression.map(|c| Packer::new(&spec.shape, &spec.format, c)).transpose();
+                    let packed = spec
+                        .compression
+                        .map(|c| Packer::new(&spec.shape, &spec.format, c, folder_of(&target)))
+                        .transpose();
                     let packed = packed.map_err(Error::io(&target, "cannot make a temporary file for"))?;
                     let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p), moved && i == 1));
                     (cards::image(&spec, i == 0, extensions), len, kind)
@@ -208,7 +211,7 @@ impl FitsWriter {
             SlotKind::Packed(packer, _) => packer.write(offset, bytes),
             _ if self.floating => {
                 slot.sum.add(offset, bytes);
-                slot.spool(offset, bytes).map(|()| true)
+                slot.spool(offset, bytes, folder_of(&self.target)).map(|()| true)
             }
             _ => {
                 slot.sum.add(offset, bytes);
@@ -355,9 +358,9 @@ impl FitsWriter {
 
 impl Slot {
     /// Keeps bytes until it is known where they go.
-    fn spool(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn spool(&mut self, offset: u64, bytes: &[u8], folder: &Path) -> io::Result<()> {
         if self.spooled.is_none() {
-            self.spooled = Some(tempfile::tempfile()?);
+            self.spooled = Some(tempfile::tempfile_in(folder)?);
         }
         self.spooled.as_ref().map_or(Ok(()), |f| f.write_all_at(bytes, offset))
     }
