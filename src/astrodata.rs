@@ -212,9 +212,13 @@ impl AstroData {
         &self.left_out
     }
 
-    /// The extension of this EXTNAME (upper and lower case are one) and EXTVER.
+    /// The extension of this EXTNAME (upper and lower case are one) and EXTVER. One that says no EXTVER goes by its
+    /// place, counted from 1.
     pub fn get(&self, name: &str, ver: i64) -> Option<&NDAstroData> {
-        self.extensions.iter().find(|e| e.name().eq_ignore_ascii_case(name) && e.ver() == Some(ver))
+        let found = |(i, e): &(usize, &NDAstroData)| {
+            e.name().eq_ignore_ascii_case(name) && e.ver().unwrap_or(*i as i64 + 1) == ver
+        };
+        self.extensions.iter().enumerate().find(found).map(|(_, e)| e)
     }
 
     /// The same, or an error that says what there is.

@@ -168,6 +168,7 @@ impl PixelFormat {
 
     /// Whether a value can be NaN or infinite.
     pub fn can_be_nonfinite(&self) -> bool {
-        self.stored.is_float() || self.blank.is_some() || !(self.bscale.is_finite() && self.bzero.is_finite())
+        // A factor can bring an integer beyond the range of its type.
+        self.stored.is_float() || self.blank.is_some() || !(self.is_plain() || self.flipped().is_some())
     }
 }

@@ -176,18 +176,19 @@ impl Plane {
         while start < self.len() {
             let flat = start..self.len().min(start + step);
             self.begin(flat.clone());
-            match self.slice(flat.clone()) {
-                Some(run) => each(flat.clone(), run)?,
+            let done = match self.slice(flat.clone()) {
+                Some(run) => each(flat.clone(), run),
                 None => {
                     bytes.resize(flat.len() * size, 0);
-                    self.read(flat.clone(), &mut bytes)?;
-                    each(flat.clone(), &bytes)?;
+                    self.read(flat.clone(), &mut bytes).and_then(|()| each(flat.clone(), &bytes))
                 }
-            }
+            };
             self.done_with(flat.clone());
+            // A file that was cut explains any failure: the system cannot write from a page that is gone.
             if let Some(s) = self.section() {
                 s.mapping().check()?;
             }
+            done?;
             start = flat.end;
         }
         Ok(())

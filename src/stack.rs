@@ -4,9 +4,10 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -230,8 +231,9 @@ impl Stack {
     }
 
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
+        let frames = spooled(&plan.frames, self)?;
         let job = Job {
-            frames: &plan.frames,
+            frames: &frames,
             affine: &plan.affine,
             levels: Levels::default(),
             pixels: plan.pixels(),
@@ -368,8 +370,9 @@ struct Plan {
 
 impl Plan {
     fn new(stack: &Stack, extension: usize, affine: &[Affine]) -> Result<Self> {
-        let frames: Vec<NDAstroData> = stack.inputs.iter().map(|i| i[extension].clone()).collect();
-        let frames = spooled(frames, stack)?;
+        let first = &stack.inputs[0];
+        let frames: Vec<NDAstroData> =
+            stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
         let shape = frames[0].shape();
         for frame in &frames[1..] {
             if frame.shape() != shape {
@@ -423,16 +426,39 @@ impl Plan {
     }
 }
 
-/// Frames whose compressed tiles are so large that a band of every frame does not fit the budget are decoded to temporary
-/// files first: otherwise each tile would be decoded for every piece of it.
-fn spooled(frames: Vec<NDAstroData>, stack: &Stack) -> Result<Vec<NDAstroData>> {
+/// The extension of `input` that is stacked with extension `index` of the first: by EXTNAME and EXTVER where the first
+/// says them, else, and where there is only one, by place.
+fn partner<'a>(first: &AstroData, index: usize, input: &'a AstroData) -> Result<&'a NDAstroData> {
+    let wanted = &first[index];
+    match wanted.ver() {
+        Some(ver) if first.len() > 1 && input.iter().all(|e| e.ver().is_some()) => input.extension(wanted.name(), ver),
+        _ => Ok(&input[index]),
+    }
+}
+
+/// A band of more pixels is no tile of any engine.
+const BAND_PIXELS: usize = 512 << 10;
+/// About what a pixel takes in buffers besides the stored numbers of its frames.
+const PIXEL_BYTES: usize = 64;
+
+/// Frames whose compressed tiles are so large that a band of every frame is no tile of the engine are decoded to temporary
+/// files first: otherwise each of their tiles would be decoded for every piece of it.
+fn spooled<'a>(frames: &'a [NDAstroData], stack: &Stack) -> Result<Cow<'a, [NDAstroData]>> {
     let packed: Vec<&Plane> = frames.iter().flat_map(NDAstroData::planes).filter(|p| !p.is_plain()).collect();
     let band = packed.iter().map(|p| p.band()).max().unwrap_or(0);
-    let bytes: u64 = packed.iter().map(|p| (p.format().size() * band) as u64).sum();
-    if bytes <= stack.memory / 4 {
-        return Ok(frames);
+    let pixel: usize = packed.iter().map(|p| p.format().size()).sum::<usize>() + PIXEL_BYTES;
+    if band <= BAND_PIXELS && (2 * pixel * band) as u64 <= stack.memory / 2 {
+        return Ok(Cow::Borrowed(frames));
     }
-    frames.into_par_iter().map(|f| f.spooled(stack.use_variance, stack.use_mask)).collect()
+    let one = |f: &NDAstroData| match &stack.cancel {
+        Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
+        _ => f.spooled(stack.use_variance, stack.use_mask),
+    };
+    // Each thread holds a band and what decodes it.
+    let held = (rayon::current_num_threads() * band * PIXEL_BYTES / 2) as u64;
+    let done: Result<Vec<_>> =
+        if held <= stack.memory { frames.par_iter().map(one).collect() } else { frames.iter().map(one).collect() };
+    done.map(Cow::Owned)
 }
 
 fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Result<Pixels> {

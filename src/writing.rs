@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::dtype::{DType, PixelFormat};
 use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, UncertaintyKind};
@@ -13,13 +15,15 @@ use crate::plane::Plane;
 use crate::{AstroData, Result};
 
 /// How a file is written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WriteOptions {
     /// Replace a file that is there.
     pub overwrite: bool,
     /// Tile compression of all images; their quantisation is that of data planes only, uncertainties keep every bit.
     pub compression: Option<Compression>,
+    /// A flag that stops the writing with [`Error::Interrupted`](crate::Error::Interrupted) when it becomes true.
+    pub cancel: Option<Arc<AtomicBool>>,
 }
 
 impl WriteOptions {
@@ -32,6 +36,12 @@ impl WriteOptions {
     /// With tile compression.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = Some(compression);
+        self
+    }
+
+    /// With a flag that stops it.
+    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.cancel = Some(flag);
         self
     }
 }
@@ -66,6 +76,7 @@ impl AstroData {
         let planes: Vec<Plane> = items.iter().filter_map(|i| i.plane.clone()).collect();
         let hdus = items.into_iter().map(|i| i.spec).collect();
         let mut writer = FitsWriter::with_hdus(path, options.overwrite, hdus)?;
+        writer.cancel(options.cancel.clone());
         for (image, plane) in planes.iter().enumerate() {
             let format = plane.format();
             let mut bytes = Vec::new();
@@ -135,6 +146,9 @@ impl AstroData {
         if same {
             // Those of another file stand behind.
             items.sort_by_key(|i| i.hdu.unwrap_or(usize::MAX));
+            if compression.is_none() {
+                self.restore_primary(&mut items);
+            }
         }
         if !same || items.first().is_none_or(|i| i.hdu != Some(0)) {
             let mut phu = self.phu().clone();
@@ -145,6 +159,20 @@ impl AstroData {
             items.insert(0, Item { hdu: Some(0), spec: HduSpec::Header(phu), plane: None });
         }
         items
+    }
+
+    /// An image that was packed out of a primary goes back there, with the cards that its place was given meanwhile.
+    fn restore_primary(&self, items: &mut [Item]) {
+        let Some(first) = items.first_mut().filter(|i| i.hdu == Some(1)) else { return };
+        let HduSpec::Image(spec) = &mut first.spec else { return };
+        if self.file().is_some_and(|f| f.was_primary(1)) {
+            let missing = self.phu().cards().iter().filter(|c| {
+                let key = String::from_utf8_lossy(&c[..8]);
+                !key.trim().is_empty() && c[8] == b'=' && !spec.header.contains(key.trim())
+            });
+            spec.header = Header::from_cards(spec.header.cards().iter().chain(missing).copied());
+            (spec.name, spec.ver, first.hdu) = (None, None, Some(0));
+        }
     }
 
     /// Whether all planes are those of the file that was opened, each once.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::input::InputArgs;
 use super::{Common, print};
 use crate::fits::{FitsFile, Header, Value};
-use crate::{Error, Result};
+use crate::{Error, Result, WriteOptions};
 
 #[derive(Args)]
 pub(super) struct HeaderArgs {
@@ -18,7 +18,7 @@ pub(super) struct HeaderArgs {
     #[arg(long, value_name = "N")]
     hdu: Option<usize>,
     /// Set a keyword: T and F are logicals, numbers are numbers, all else and what is in quotes is text
-    #[arg(long, value_name = "KEY=VALUE[/COMMENT]", requires = "output")]
+    #[arg(long, value_name = "KEY=VALUE[ / COMMENT]", requires = "output")]
     set: Vec<String>,
     /// Remove all cards of a keyword
     #[arg(long, value_name = "KEY", requires = "output")]
@@ -36,6 +36,7 @@ pub(super) struct HeaderArgs {
 }
 
 pub(super) fn run(args: &HeaderArgs) -> Result<()> {
+    let options = WriteOptions::default().overwrite(args.common.overwrite).cancel(super::signals::stop_flag()?);
     let file = args.input.open_file(&args.file)?;
     if let Some(hdu) = args.hdu.filter(|&n| n >= file.hdus().len()) {
         let found = format!("{} HDUs", file.hdus().len());
@@ -53,7 +54,7 @@ pub(super) fn run(args: &HeaderArgs) -> Result<()> {
             let hdus = file.with_headers(edit)?;
             match refused {
                 Some(what) => Err(Error::Parameter(what)),
-                None => file.rewrite(output, args.common.overwrite, hdus),
+                None => file.rewrite_with(output, &options, hdus),
             }
         }
     }
@@ -91,7 +92,7 @@ fn change(args: &HeaderArgs, header: &mut Header) -> Option<String> {
 fn parse(text: &str) -> (Value, String) {
     let text = text.trim();
     if let Some(quoted) = text.strip_prefix('\'')
-        && let Some(end) = quoted.rfind('\'')
+        && let Some(end) = closing(quoted)
     {
         let comment = quoted[end + 1..].trim().trim_start_matches('/').trim();
         return (Value::Text(quoted[..end].replace("''", "'")), comment.into());
@@ -109,6 +110,18 @@ fn parse(text: &str) -> (Value, String) {
     (value, comment.trim().into())
 }
 
+/// The first quote that is not doubled.
+fn closing(quoted: &str) -> Option<usize> {
+    let mut quotes = quoted.match_indices('\'').map(|(at, _)| at);
+    while let Some(at) = quotes.next() {
+        if !quoted[at + 1..].starts_with('\'') {
+            return Some(at);
+        }
+        quotes.next();
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +137,7 @@ mod tests {
             ("'3' / text", text("3"), "text"),
             ("'it''s'", text("it's"), ""),
             ("a/b", text("a/b"), ""),
+            ("'M 51' / the observer's note", text("M 51"), "the observer's note"),
             ("nan", text("nan"), ""),
         ] {
             assert_eq!(parse(given), (value, comment.to_string()), "{given}");

@@ -14,7 +14,7 @@ use crate::kernels::decode;
 use crate::pixels::Pixels;
 use crate::plane::{Plane, Transform};
 use crate::real::Real;
-use crate::{DType, PixelFormat, Result};
+use crate::{DType, Error, PixelFormat, Result};
 
 #[derive(Args)]
 pub(super) struct InfoArgs {
@@ -34,6 +34,8 @@ pub(super) struct InfoArgs {
 }
 
 pub(super) fn run(args: &InfoArgs) -> Result<()> {
+    // Nothing is written, so a signal may end it at once; but with the exit code of an interruption.
+    super::signals::exit_at_once()?;
     let mut documents = Vec::new();
     for path in &args.files {
         let file = args.input.open_file(path)?;
@@ -58,7 +60,7 @@ pub(super) fn run(args: &InfoArgs) -> Result<()> {
 }
 
 fn describe(file: &FitsFile, args: &InfoArgs) -> Result<Value> {
-    let hdus = file.hdus().iter().map(|h| hdu(file, h, args.hash)).collect::<Result<Vec<_>>>()?;
+    let hdus = file.hdus().iter().map(|h| hdu(file, h, args)).collect::<Result<Vec<_>>>()?;
     let name_of = |i: usize| file.hdus()[i].name.clone().filter(|n| !n.is_empty());
     let found = associate(file.hdus(), args.input.layout);
     let extensions: Vec<Value> = found
@@ -87,7 +89,7 @@ fn describe(file: &FitsFile, args: &InfoArgs) -> Result<Value> {
     }))
 }
 
-fn hdu(file: &FitsFile, h: &Hdu, hash: bool) -> Result<Value> {
+fn hdu(file: &FitsFile, h: &Hdu, args: &InfoArgs) -> Result<Value> {
     let image = matches!(h.kind, HduKind::Image | HduKind::CompressedImage);
     let mut value = json!({
         "index": h.index,
@@ -102,10 +104,17 @@ fn hdu(file: &FitsFile, h: &Hdu, hash: bool) -> Result<Value> {
         "sha256": null,
         "sha256_f64": null,
     });
-    if hash && h.has_pixels() {
-        let [exact, f64] = hashes(&Plane::lazy(file.section(h.index)?, h.header.clone()))?;
-        value["sha256"] = json!(exact);
-        value["sha256_f64"] = json!(f64);
+    if args.hash && h.has_pixels() {
+        match file.section(h.index) {
+            Ok(section) => {
+                let [exact, f64] = hashes(&Plane::lazy(section, h.header.clone()))?;
+                value["sha256"] = json!(exact);
+                value["sha256_f64"] = json!(f64);
+            }
+            // What cannot be read does not hide what can.
+            Err(e @ Error::Unsupported { .. }) => args.common.say(&format!("warning: {e}")),
+            Err(e) => return Err(e),
+        }
     }
     Ok(value)
 }

@@ -28,6 +28,16 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
+/// A signal to stop ends the process, with the code of an interruption: for what leaves nothing behind.
+pub(super) fn exit_at_once() -> Result<()> {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        let failed = |e| Error::io(Path::new("signal handler"), "cannot install")(e);
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// The exit code of an interrupted run.
 pub(super) fn exit_code() -> u8 {
     CODE.load(Ordering::SeqCst)

@@ -12,7 +12,7 @@ use super::scan::{Hdu, HduKind, scan};
 use super::section::Section;
 use super::tiled;
 use super::writer::{FitsWriter, HduSpec};
-use crate::{Error, Result};
+use crate::{Error, Result, WriteOptions};
 
 /// A mapped FITS file, shared by the sections taken from it.
 #[derive(Clone)]
@@ -127,11 +127,28 @@ impl FitsFile {
     /// There are not as many headers as HDUs; the target exists and `overwrite` is false; the file changed meanwhile, or
     /// cannot be written.
     pub fn rewrite(&self, path: impl AsRef<Path>, overwrite: bool, headers: Vec<Option<Header>>) -> Result<()> {
+        self.rewrite_with(path, &WriteOptions::default().overwrite(overwrite), headers)
+    }
+
+    /// The same with options, of which compression has no meaning here.
+    ///
+    /// # Errors
+    /// As [`rewrite`](Self::rewrite).
+    pub fn rewrite_with(
+        &self,
+        path: impl AsRef<Path>,
+        options: &WriteOptions,
+        headers: Vec<Option<Header>>,
+    ) -> Result<()> {
         if headers.len() != self.hdus.len() {
             return Err(Error::Parameter(format!("{} headers for {} HDUs", headers.len(), self.hdus.len())));
         }
-        let hdus = headers.into_iter().enumerate().filter_map(|(i, h)| Some(HduSpec::Raw(self.raw(i)?, h))).collect();
-        FitsWriter::with_hdus(path, overwrite, hdus)?.finish()
+        let last = self.hdus.len() - 1;
+        let raw = |i: usize| self.raw(i).map(|raw| if i == last { raw.with_tail() } else { raw });
+        let hdus = headers.into_iter().enumerate().filter_map(|(i, h)| Some(HduSpec::Raw(raw(i)?, h))).collect();
+        let mut writer = FitsWriter::with_hdus(path, options.overwrite, hdus)?;
+        writer.cancel(options.cancel.clone());
+        writer.finish()
     }
 
     /// The name it was opened by.
@@ -148,6 +165,11 @@ impl FitsFile {
     /// Whether these pixels are in this very file.
     pub(crate) fn holds(&self, section: &Section) -> bool {
         Arc::ptr_eq(&self.map, section.mapping())
+    }
+
+    /// Whether HDU `index` holds the image of the primary, packed, and the primary nothing.
+    pub(crate) fn was_primary(&self, index: usize) -> bool {
+        index > 0 && !self.hdus[0].has_pixels() && self.hdus.get(index).is_some_and(super::layout::of_primary)
     }
 
     /// Whether this HDU is of this very file.
@@ -186,7 +208,7 @@ fn layout_change(old: &Header, new: &Header) -> Option<String> {
         let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
         is_mandatory(key)
             || matches!(stem, "TFIELDS" | "THEAP" | "TFORM" | "ZIMAGE" | "ZBITPIX" | "ZNAXIS" | "ZTILE" | "ZCMPTYPE")
-            || matches!(stem, "ZNAME" | "ZVAL" | "ZQUANTIZ" | "ZDITHER")
+            || matches!(stem, "ZNAME" | "ZVAL" | "ZQUANTIZ" | "ZDITHER" | "ZSCALE" | "ZZERO" | "ZBLANK" | "TTYPE")
     };
     let cards = |h: &Header| -> Vec<(String, Option<Value>)> {
         h.iter().filter(|e| lays_out(&e.keyword)).map(|e| (e.keyword.clone(), e.value)).collect()

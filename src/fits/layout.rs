@@ -141,6 +141,9 @@ fn named(hdu: &Hdu, name: &str) -> bool {
 
 /// Why a file's planes cannot be told apart: a plane is a table, or two planes have one name.
 pub(crate) fn contradiction(hdus: &[Hdu], layout: Layout) -> Option<(usize, String)> {
+    if layout == Layout::Plain {
+        return None;
+    }
     let layout = resolve(hdus, layout);
     if layout == Layout::Plain && !hdus.iter().any(|h| named(h, "SCI")) {
         return None;
@@ -222,7 +225,9 @@ pub(crate) fn associate(hdus: &[Hdu], layout: Layout) -> Association {
         let of_ver = image.ver.and_then(|v| by_ver.get(&v).copied());
         // Where there is one, what says no EXTVER can only be its.
         let alone = || groups.len() == 1 && (image.ver.is_none() || hdus[groups[0].sci].ver.is_none());
-        if let Some(g) = of_ver.or_else(|| alone().then_some(0)) {
+        let Some(g) = of_ver.or_else(|| alone().then_some(0)) else { continue };
+        // What has another shape belongs to more than one image, as tables of distortions do.
+        if layout == Layout::Ccddata || image.shape == hdus[groups[g].sci].shape {
             groups[g].other.push(image.index);
             used.insert(image.index);
         }
@@ -233,7 +238,7 @@ pub(crate) fn associate(hdus: &[Hdu], layout: Layout) -> Association {
 }
 
 /// Whether this is the image of the primary, be it packed: then a table of an extension holds it, and says so.
-fn of_primary(hdu: &Hdu) -> bool {
+pub(super) fn of_primary(hdu: &Hdu) -> bool {
     hdu.index == 0 || hdu.kind == HduKind::CompressedImage && hdu.header.get_bool("ZSIMPLE") == Some(true)
 }
 
@@ -247,7 +252,7 @@ fn science<'a>(images: &[&'a Hdu], layout: Layout) -> Vec<&'a Hdu> {
     let any = images.iter().any(|h| of_name(h));
     let is_science = |h: &&&Hdu| match layout {
         Layout::Ccddata if primary.is_some() => primary == Some(h.index),
-        Layout::Lsst if any => of_name(h),
+        Layout::Lsst if any => of_name(h) || primary == Some(h.index),
         _ if any => of_name(h) || anonymous(h),
         // Without a name to go by and without a primary image, companions are images like others.
         _ => primary.is_none() || !companion(h),
@@ -263,6 +268,12 @@ fn companions(hdus: &[Hdu], groups: &[Group], images: &[&Hdu], name: &str) -> Ve
     let mut by_ver: HashMap<i64, usize> = free.iter().rev().filter_map(|h| Some((h.ver?, h.index))).collect();
     let mut found: Vec<Option<usize>> =
         groups.iter().map(|g| hdus[g.sci].ver.and_then(|v| by_ver.remove(&v))).collect();
+    // Where it is not said it is 1, by the standard.
+    for (slot, g) in found.iter_mut().zip(groups) {
+        if slot.is_none() && hdus[g.sci].ver.is_none() {
+            *slot = by_ver.remove(&1);
+        }
+    }
     let taken: HashSet<usize> = found.iter().flatten().copied().collect();
     free.retain(|h| !taken.contains(&h.index));
     // By order: only between those of which at least one says no EXTVER.

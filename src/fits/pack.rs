@@ -203,6 +203,7 @@ impl Packer {
             let of = self.rows.iter().filter(|r| r.fallback == fallback);
             of.map(|r| r.heap.end - r.heap.start).max().unwrap_or(0)
         };
+        let quantized = self.recipe.quantize.is_some();
         let letter = if wide { 'Q' } else { 'P' };
         let mut columns = vec![("COMPRESSED_DATA", format!("1{letter}B({})", longest(false)))];
         if self.recipe.quantize.is_some() {
@@ -266,6 +267,10 @@ impl Packer {
         // Words that mean something in a table meant nothing in the image.
         let mut rest = super::tiled::image_header(image);
         rest.remove_where(super::cards::is_mandatory);
+        if quantized {
+            // It means nothing to the numbers, but would to the integers that they become.
+            rest.remove("BLANK");
+        }
         Header::from_cards(h.cards().iter().chain(rest.cards()).copied())
     }
 }

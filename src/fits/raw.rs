@@ -14,11 +14,18 @@ use crate::Result;
 pub struct RawHdu {
     map: Arc<Mapping>,
     hdu: Hdu,
+    /// With the bytes of the file that follow it.
+    tail: bool,
 }
 
 impl RawHdu {
     pub(super) fn new(map: Arc<Mapping>, hdu: &Hdu) -> Self {
-        RawHdu { map, hdu: hdu.clone() }
+        RawHdu { map, hdu: hdu.clone(), tail: false }
+    }
+
+    /// With all that follows it in its file.
+    pub(super) fn with_tail(self) -> Self {
+        RawHdu { tail: true, ..self }
     }
 
     /// Index in its file, from 0 with the primary.
@@ -73,9 +80,14 @@ impl RawHdu {
     }
 
     /// Where its data are, with the padding that is there.
+    pub(super) fn padded(&self) -> Range<u64> {
+        self.hdu.data.start..self.hdu.data.end.next_multiple_of(BLOCK as u64).min(self.map.len())
+    }
+
+    /// The bytes to carry besides the header.
     pub(super) fn data_range(&self) -> Range<u64> {
-        let end = self.hdu.data.end.next_multiple_of(BLOCK as u64).min(self.map.len());
-        self.hdu.data.start..end
+        let padded = self.padded();
+        padded.start..if self.tail { self.map.len().max(padded.end) } else { padded.end }
     }
 
     pub(super) fn mapping(&self) -> &Mapping {

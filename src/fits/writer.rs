@@ -10,6 +10,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::NamedTempFile;
 
@@ -100,6 +102,7 @@ pub struct FitsWriter {
     images: Vec<usize>,
     /// Some image is packed: where the HDUs after it are is known at the end.
     floating: bool,
+    cancel: Option<Arc<AtomicBool>>,
 }
 
 /// Bytes that are encoded at once.
@@ -185,11 +188,23 @@ impl FitsWriter {
             at = data + len.next_multiple_of(BLOCK as u64);
         }
         let file = temporary(&target)?;
-        let writer = FitsWriter { file, target, overwrite, slots, images, floating };
+        let writer = FitsWriter { file, target, overwrite, slots, images, floating, cancel: None };
         if !floating {
             reserve(writer.file.as_file(), at).map_err(|e| writer.failed(e))?;
         }
         Ok(writer)
+    }
+
+    /// A flag that stops the writing with [`Error::Interrupted`] when it becomes true.
+    pub(crate) fn cancel(&mut self, flag: Option<Arc<AtomicBool>>) {
+        self.cancel = flag;
+    }
+
+    fn check_cancel(&self) -> Result<()> {
+        match &self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
     }
 
     fn failed(&self, e: io::Error) -> Error {
@@ -202,6 +217,7 @@ impl FitsWriter {
     /// # Errors
     /// They do not lie inside the image, or the system refuses.
     pub fn write(&mut self, image: usize, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check_cancel()?;
         let outside = || Error::Parameter(format!("bytes at {offset} do not belong into image {image}"));
         let slot = self.images.get(image).map(|&i| &mut self.slots[i]).ok_or_else(outside)?;
         if offset.checked_add(bytes.len() as u64).is_none_or(|end| end > slot.len) {
@@ -320,9 +336,12 @@ impl FitsWriter {
                 let mut at = range.start;
                 while at < range.end {
                     let end = range.end.min(at + PIECE as u64);
+                    self.check_cancel()?;
                     let bytes = reader.get(at, end)?;
-                    sum.add(at - range.start, &bytes);
-                    put(&bytes, slot.data + (at - range.start))?;
+                    let own = raw.padded().end.clamp(at, end) - at;
+                    sum.add(at - range.start, &bytes[..own as usize]);
+                    // The system cannot write from a page that is gone.
+                    put(&bytes, slot.data + (at - range.start)).or_else(|e| map.check().and(Err(e)))?;
                     at = end;
                 }
                 let head = match header {
@@ -343,6 +362,7 @@ impl FitsWriter {
     fn copy(&self, from: &mut File, mut at: u64) -> Result<()> {
         let mut bytes = vec![0; PIECE];
         loop {
+            self.check_cancel()?;
             match from.read(&mut bytes) {
                 Ok(0) => return Ok(()),
                 Ok(n) => {

@@ -254,3 +254,93 @@ fn extensions_are_appended_and_removed() {
     let judge = Judge::open(&second);
     judge.assert_sums();
 }
+
+/// Extensions of frames are paired by name and version, not by place.
+#[test]
+fn frames_are_paired_by_extver() {
+    let dir = TempDir::new().unwrap();
+    let level = |v: f32| -> Pixels { filled(&SMALL, |_| v).into() };
+    let (a, b) = (dir.path().join("a.fits"), dir.path().join("b.fits"));
+    write(&a, &[("SCI", 1, level(1.0), &[]), ("SCI", 2, level(100.0), &[])]);
+    write(&b, &[("SCI", 2, level(100.0), &[]), ("SCI", 1, level(1.0), &[])]);
+    let (out, _) = Stack::files([&a, &b]).unwrap().eval(&Engine::cpu(1).unwrap()).unwrap();
+    assert_eq!((out[0].data().unwrap(), out[1].data().unwrap()), (&level(1.0), &level(100.0)));
+    write(&b, &[("SCI", 3, level(100.0), &[]), ("SCI", 1, level(1.0), &[])]);
+    let said = Stack::files([&a, &b]).unwrap().eval(&Engine::cpu(1).unwrap()).unwrap_err().to_string();
+    assert_says(&said, &["b.fits", "SCI,2", "SCI,3"]);
+}
+
+/// What is packed out of a primary goes back there.
+#[test]
+fn a_packed_primary_is_a_primary_again() {
+    let dir = TempDir::new().unwrap();
+    let [first, packed, back] = ["first.fits", "packed.fits", "back.fits"].map(|n| dir.path().join(n));
+    write(
+        &first,
+        &[
+            ("", 0, science().into(), &[("OBJECT", "M 51")]),
+            ("MASK", 0, filled(&SMALL, |i| u8::from(i == 3)).into(), &[]),
+            ("UNCERT", 0, sigma().into(), &[("UTYPE", "StdDevUncertainty")]),
+        ],
+    );
+    let compression = ndastro::fits::Compression { method: ndastro::fits::Method::Rice, quantize: None };
+    AstroData::open(&first).unwrap().write_with(&packed, &WriteOptions::default().compression(compression)).unwrap();
+    let ad = AstroData::open(&packed).unwrap();
+    assert_eq!((ad.layout(), ad.len()), (Layout::Ccddata, 1));
+    ad.write(&back, false).unwrap();
+    let [was, is] = [&first, &back].map(|p| AstroData::open(p).unwrap());
+    assert_eq!((is.layout(), is.file().unwrap().hdus().len()), (Layout::Ccddata, 3));
+    assert_eq!(planes(&is[0]), planes(&was[0]));
+    assert_eq!(is.phu().get_str("OBJECT").as_deref(), Some("M 51"));
+    Judge::open(&back).assert_sums();
+}
+
+/// A table of distortions has the EXTVER of an image and belongs to another.
+#[test]
+fn images_of_another_shape_are_carried() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("flt.fits");
+    let table: Pixels = filled(&[3, 2], |i| i as f32).into();
+    write(&path, &[("SCI", 1, science().into(), &[]), ("ERR", 1, sigma().into(), &[]), ("WCSDVARR", 1, table, &[])]);
+    let mut ad = AstroData::open(&path).unwrap();
+    assert_eq!((ad[0].other_names().count(), ad.tables().len()), (0, 1));
+    assert_eq!(ad.table("WCSDVARR").unwrap().len(), 24);
+    ad.append(frame(1, &SMALL));
+    ad.remove(0).unwrap();
+    let out = dir.path().join("out.fits");
+    ad.write(&out, false).unwrap();
+    assert!(AstroData::open(&out).unwrap().tables().iter().any(|t| t.name() == Some("WCSDVARR")));
+}
+
+/// By the standard a missing EXTVER is 1.
+#[test]
+fn a_missing_extver_is_the_first() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("mixed.fits");
+    let sci = || science().into();
+    write(&path, &[("SCI", 0, sci(), &[]), ("SCI", 2, sci(), &[]), ("VAR", 1, squares().into(), &[])]);
+    let ad = AstroData::open(&path).unwrap();
+    assert_eq!(ad.iter().map(NDAstroData::has_variance).collect::<Vec<_>>(), [true, false]);
+    assert!(ad.get("SCI", 1).is_some_and(NDAstroData::has_variance) && ad.get("SCI", 2).is_some());
+}
+
+/// A factor that brings integers beyond the range of their type makes samples that cannot be used.
+#[test]
+fn scaled_integers_can_overflow() {
+    let dir = TempDir::new().unwrap();
+    let paths = [1.0, 1e37].map(|scale| {
+        let path = dir.path().join(format!("{scale}.fits"));
+        let mut spec = ndastro::fits::ImageSpec::new("SCI", 1, &SMALL, ndastro::DType::I16);
+        spec.format.bscale = scale;
+        let hdus = vec![HduSpec::Header(Header::new()), HduSpec::Image(spec)];
+        let mut writer = ndastro::fits::FitsWriter::with_hdus(&path, true, hdus).unwrap();
+        writer.write_image(0, &filled(&SMALL, |_| 100i16).into()).unwrap();
+        writer.finish().unwrap();
+        path
+    });
+    for engine in engines() {
+        let (out, _) = Stack::files(&paths).unwrap().eval(&engine).unwrap();
+        let all = |p: &Pixels, v: f64| p.to_f64().iter().all(|&x| x == v);
+        assert!(all(out[0].data().unwrap(), 100.0), "{}", engine.describe());
+    }
+}

@@ -128,3 +128,38 @@ fn sums_of_changed_headers_are_true() {
     file.rewrite(&path, true, file.with_headers(edit).unwrap()).unwrap();
     assert_eq!(fs::read(&path).unwrap(), fs::read(&changed).unwrap());
 }
+
+/// Bytes behind the last HDU are nobody's, and stay.
+#[test]
+fn what_follows_the_last_hdu_stays() {
+    let dir = TempDir::new().unwrap();
+    let (path, changed) = (dir.path().join("a.fits"), dir.path().join("b.fits"));
+    write_frame(&path, 0, &[9, 11]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend([0x42; BLOCK]);
+    fs::write(&path, &bytes).unwrap();
+    let file = FitsFile::open(&path).unwrap();
+    assert_eq!(file.warnings(), ["2880 bytes behind the last HDU are no HDU"]);
+    let edit = |i: usize, h: &mut Header| {
+        if i == 3 {
+            h.set("OBSERVER", "E. Hubble", "");
+        }
+    };
+    file.rewrite(&changed, false, file.with_headers(edit).unwrap()).unwrap();
+    let new = fs::read(&changed).unwrap();
+    assert!(new.ends_with(&[0x42; BLOCK]) && new.len() == bytes.len());
+}
+
+#[test]
+fn a_flag_stops_what_is_written() {
+    let dir = TempDir::new().unwrap();
+    write_frame(&dir.path().join("a.fits"), 0, &[9, 11]);
+    let ad = AstroData::open(dir.path().join("a.fits")).unwrap();
+    let stop = ndastro::WriteOptions::default().cancel(Arc::new(AtomicBool::new(true)));
+    let out = dir.path().join("out.fits");
+    assert!(matches!(ad.write_with(&out, &stop), Err(Error::Interrupted)));
+    let file = ad.file().unwrap();
+    let as_it_is = vec![None; file.hdus().len()];
+    assert!(matches!(file.rewrite_with(&out, &stop, as_it_is), Err(Error::Interrupted)));
+    assert_eq!(names(dir.path()), ["a.fits"]);
+}
