@@ -56,10 +56,10 @@ struct Item {
 
 impl AstroData {
     /// Writes everything to a FITS file: primary header, planes, tables; complete or not at all, band by band in bounded
-    /// memory. Planes that come from a file keep their names, headers, stored types, BSCALE, BZERO and BLANK; those from
-    /// memory are SCI, VAR (ERR for standard deviations) and DQ. The order is that of the file as long as all comes from
-    /// one; else SCI, VAR, DQ and further planes of each extension, then tables. The target may be the file that this was
-    /// read from: the old one goes when the new one is complete.
+    /// memory. Planes that come from a file keep their headers, stored types, BSCALE, BZERO and BLANK, and as long as all
+    /// come from one file their names, versions and order. Else each extension is SCI (or what it is called, if none has a
+    /// variance or a mask), VAR (ERR for standard deviations), DQ and further planes, one EXTVER for all of them, then
+    /// tables. The target may be the file that this was read from: the old one goes when the new one is complete.
     ///
     /// # Errors
     /// The target exists and `overwrite` is false; a plane cannot be read; the file cannot be written.

@@ -700,6 +700,33 @@ fn a_signal_ends_a_run_cleanly() {
     }
 }
 
+/// Every verb that writes ends so.
+#[test]
+fn a_signal_ends_a_copy_cleanly() {
+    let dir = TempDir::new().unwrap();
+    // An image of 4 GB that takes no room: zeros that were never written.
+    let cards = [("BITPIX", "-32"), ("NAXIS", "2"), ("NAXIS1", "40000"), ("NAXIS2", "25000")];
+    let card = |(key, value): &(&str, &str)| format!("{:<80}", format!("{key:<8}= {value:>20}"));
+    let mut header: String = std::iter::once(("SIMPLE", "T")).chain(cards).map(|c| card(&c)).collect();
+    header.push_str("END");
+    let header = format!("{header:<2880}");
+    fs::write(dir.path().join("in.fits"), &header).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(dir.path().join("in.fits")).unwrap();
+    file.set_len((header.len() as u64 + 4_000_000_000).next_multiple_of(BLOCK as u64)).unwrap();
+    for verb in [vec!["copy", "in.fits", "--compress", "gzip"], vec!["header", "in.fits", "--set", "A=1"]] {
+        let mut child = program(dir.path()).args(&verb).args(["-o", "out.fits"]).spawn().unwrap();
+        while !names(dir.path()).iter().any(|n| n.starts_with(".out.fits.tmp")) {
+            assert!(child.try_wait().unwrap().is_none(), "{verb:?} was faster than a signal");
+            std::thread::yield_now();
+        }
+        // SAFETY: a signal to a child that was not waited for, so its number is still its own.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+        let done = finish(child);
+        assert_eq!((done.code, done.out.as_str()), (130, ""), "{verb:?}: {}", done.err);
+        assert_eq!(names(dir.path()), ["in.fits"], "{verb:?}");
+    }
+}
+
 /// A reader that goes away is no failure.
 #[test]
 fn a_closed_pipe_is_no_error() {
