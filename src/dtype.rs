@@ -131,6 +131,22 @@ impl PixelFormat {
         Some(PixelFormat { stored, big_endian: true, bscale, bzero, blank })
     }
 
+    /// Stored numbers as FITS has them: big-endian, and with the sign bit turned of the types that it lacks.
+    pub(crate) fn to_disk(self, bytes: &mut [u8]) {
+        let flip = if self.stored.fits().1.is_some() { 0x80 } else { 0 };
+        for number in bytes.chunks_exact_mut(self.size()) {
+            if !self.big_endian {
+                number.reverse();
+            }
+            number[0] ^= flip;
+        }
+    }
+
+    /// Whether the stored numbers are as FITS has them.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.big_endian && self.stored.fits().1.is_none()
+    }
+
     /// Bytes a pixel as stored.
     pub const fn size(&self) -> usize {
         self.stored.size()

@@ -82,12 +82,12 @@ impl AstroData {
             let mut bytes = Vec::new();
             plane.bands(|flat, stored| {
                 let offset = (flat.start * format.size()) as u64;
-                if format.big_endian && PixelFormat::disk(format.stored).stored == format.stored {
+                if format.is_on_disk() {
                     return writer.write(image, offset, stored);
                 }
                 bytes.clear();
                 bytes.extend_from_slice(stored);
-                to_disk(&format, &mut bytes);
+                format.to_disk(&mut bytes);
                 writer.write(image, offset, &bytes)
             })?;
         }
@@ -114,10 +114,12 @@ impl AstroData {
                     true => (header.get_str("EXTNAME"), header.get_i64("EXTVER")),
                     false => (Some(name.to_string()), ver),
                 };
-                let disk = PixelFormat::disk(plane.format().stored);
+                let stored = plane.format().stored;
                 // Numbers in memory may be of a type that FITS has not.
-                let kept = disk.stored == plane.format().stored;
-                let format = if kept { PixelFormat { big_endian: true, ..plane.format() } } else { disk };
+                let format = match stored.fits().1 {
+                    None => PixelFormat { big_endian: true, ..plane.format() },
+                    Some(_) => PixelFormat::disk(stored),
+                };
                 let spec = ImageSpec { header, name, ver, shape: plane.shape(), format, compression };
                 items.push(Item { hdu: plane.hdu(), spec: HduSpec::Image(spec), plane: Some(plane.clone()) });
             };
@@ -191,18 +193,6 @@ impl AstroData {
         let own = |nd: &NDAstroData| nd.ver().filter(|&v| taken.insert(v));
         let mut own: Vec<Option<i64>> = self.iter().map(own).collect();
         own.iter_mut().map(|v| v.or_else(|| free.next()).unwrap_or_default()).collect()
-    }
-}
-
-/// Stored numbers of an array in memory, or of a tile, as FITS has them.
-fn to_disk(format: &PixelFormat, bytes: &mut [u8]) {
-    // The sign bit of the types that FITS lacks.
-    let flip = if PixelFormat::disk(format.stored).stored == format.stored { 0 } else { 0x80 };
-    for number in bytes.chunks_exact_mut(format.size()) {
-        if !format.big_endian {
-            number.reverse();
-        }
-        number[0] ^= flip;
     }
 }
 

@@ -276,13 +276,18 @@ fn image_name(h: &Header) -> Option<String> {
 
 /// BSCALE, BZERO, BLANK.
 fn format(map: &Mapping, hdu: &Hdu) -> Result<PixelFormat> {
-    let h = &hdu.header;
+    let (bscale, bzero) = scaling(&hdu.header).map_err(|e| bad(map, hdu.index, e))?;
+    PixelFormat::fits(hdu.bitpix, bscale, bzero, hdu.header.get_i64("BLANK"))
+        .ok_or_else(|| bad(map, hdu.index, "BITPIX is not legal"))
+}
+
+/// BSCALE and BZERO, of any image.
+pub(super) fn scaling(h: &Header) -> std::result::Result<(f64, f64), String> {
     let number = |key: &str, default: f64| match h.get(key) {
         None => Ok(default),
         Some(Value::Integer(i)) => Ok(i as f64),
         Some(Value::Real(r)) => Ok(r),
-        Some(_) => Err(bad(map, hdu.index, format!("{key} is not a number"))),
+        Some(_) => Err(format!("{key} is not a number")),
     };
-    PixelFormat::fits(hdu.bitpix, number("BSCALE", 1.0)?, number("BZERO", 0.0)?, h.get_i64("BLANK"))
-        .ok_or_else(|| bad(map, hdu.index, "BITPIX is not legal"))
+    Ok((number("BSCALE", 1.0)?, number("BZERO", 0.0)?))
 }

@@ -130,27 +130,23 @@ impl Section {
     /// # Errors
     /// A tile is damaged.
     pub(crate) fn read(&self, window: &Window, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
-        let tiled = match &self.pixels {
-            Pixels::Tiled(tiled) => tiled,
-            Pixels::Plain(start) => {
-                let (reader, size) = (self.map.reader()?, self.format.size());
-                let mut at = 0;
-                for run in window.runs(&self.shape, flat) {
-                    let bytes = run.len() * size;
-                    reader.read(start + (run.start * size) as u64, &mut out[at..at + bytes])?;
-                    at += bytes;
-                }
-                return Ok(());
-            }
-            Pixels::Spooled(_) => {
-                let mut at = 0;
-                for run in self.runs(window, flat) {
-                    out[at..at + run.len()].copy_from_slice(run);
-                    at += run.len();
-                }
-                return Ok(());
-            }
+        let (map, start) = match &self.pixels {
+            Pixels::Tiled(tiled) => return self.decode(tiled, window, flat, out),
+            Pixels::Plain(start) => (&self.map, *start),
+            Pixels::Spooled(map) => (map, 0),
         };
+        let (reader, size) = (map.reader()?, self.format.size());
+        let mut at = 0;
+        for run in window.runs(&self.shape, flat) {
+            let bytes = run.len() * size;
+            reader.read(start + (run.start * size) as u64, &mut out[at..at + bytes])?;
+            at += bytes;
+        }
+        Ok(())
+    }
+
+    /// The same of a compressed image.
+    fn decode(&self, tiled: &Tiled, window: &Window, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
         let reader = self.map.reader()?;
         let read = SCRATCH.with_borrow_mut(|scratch| {
             let read = tiled.read(&reader, window, flat, scratch, out);

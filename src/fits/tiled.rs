@@ -15,9 +15,9 @@ use std::ops::Range;
 use super::codec::quantize::{self, Dither};
 use super::codec::{gzip, hcompress, plio, rice};
 use super::columns::{Columns, Descriptors, PerTile};
-use super::header::{Header, Value};
+use super::header::Header;
 use super::map::{Mapping, Reader};
-use super::scan::Hdu;
+use super::scan::{Hdu, scaling};
 use crate::dtype::{DType, PixelFormat};
 use crate::window::{Places, Window, cover};
 use crate::{Error, Result};
@@ -562,14 +562,9 @@ pub(super) fn describe(table: &Header) -> std::result::Result<(Vec<usize>, i64, 
         return Err(format!("an image of shape {shape:?} is too large"));
     }
     let bitpix = get("ZBITPIX")?;
-    let number = |key: &str, default: f64| match h.get(key) {
-        None => Ok(default),
-        Some(Value::Integer(i)) => Ok(i as f64),
-        Some(Value::Real(r)) => Ok(r),
-        Some(_) => Err(format!("{key} is not a number")),
-    };
+    let (bscale, bzero) = scaling(h)?;
     let blank = h.get_i64("ZBLANK").or_else(|| h.get_i64("BLANK"));
-    let format = PixelFormat::fits(bitpix, number("BSCALE", 1.0)?, number("BZERO", 0.0)?, blank)
+    let format = PixelFormat::fits(bitpix, bscale, bzero, blank)
         .ok_or_else(|| format!("ZBITPIX = {bitpix} is not one of 8, 16, 32, 64, -32, -64"))?;
     // What is decoded is native.
     Ok((shape, bitpix, PixelFormat { big_endian: cfg!(target_endian = "big"), ..format }))

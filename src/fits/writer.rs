@@ -247,25 +247,18 @@ impl FitsWriter {
     /// # Errors
     /// There are more or fewer pixels than were announced, or the system refuses.
     pub fn write_image(&mut self, image: usize, pixels: &Pixels) -> Result<()> {
-        let size = pixels.dtype().size();
+        let format = PixelFormat::native(pixels.dtype());
         let native = pixels.as_bytes();
         let found = native.len() as u64;
         if self.images.get(image).is_none_or(|&i| self.slots[i].len != found) {
             return Err(Error::Parameter(format!("image {image} was not announced with {found} bytes")));
         }
-        // The sign bit of the types that FITS lacks.
-        let flip = if pixels.dtype().fits().1.is_some() { 0x80 } else { 0 };
         let mut bytes = Vec::new();
         // A multiple of every size.
         for (i, piece) in native.chunks(PIECE).enumerate() {
             bytes.clear();
             bytes.extend_from_slice(piece);
-            for number in bytes.chunks_exact_mut(size) {
-                if cfg!(target_endian = "little") {
-                    number.reverse();
-                }
-                number[0] ^= flip;
-            }
+            format.to_disk(&mut bytes);
             self.write(image, (i * PIECE) as u64, &bytes)?;
         }
         Ok(())

@@ -520,6 +520,7 @@ fn unfold_block(
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::Random;
     use super::*;
 
     /// Rows, columns, smoothed, stream, pixels as astropy decodes them. Made by astropy 8.0.2.
@@ -620,22 +621,6 @@ mod tests {
             ],
         ),
     ];
-
-    /// Marsaglia's xorshift: the same bytes in each run.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        fn bytes(&mut self, n: usize) -> Vec<u8> {
-            (0..n).map(|_| (self.next() >> 32) as u8).collect()
-        }
-    }
 
     fn decoded(bytes: &[u8], rows: usize, columns: usize, smooth: bool) -> Result<Vec<i32>, &'static str> {
         let mut out = vec![0x5a5a_5a5a; rows * columns];

@@ -250,6 +250,7 @@ fn median(values: &mut [f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::Random;
     use super::*;
 
     const INTS: [i32; 8] = [-3, 0, 7, EXACT_ZERO, BLANK, 100_000, i32::MAX, 5];
@@ -312,17 +313,7 @@ mod tests {
         ),
     ];
 
-    /// Marsaglia's xorshift: the same bytes in each run.
-    struct Random(u64);
-
     impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
         /// About normal: sigma 1.
         fn normal(&mut self) -> f64 {
             (0..12).map(|_| (self.next() >> 11) as f64 / (1u64 << 53) as f64).sum::<f64>() - 6.0

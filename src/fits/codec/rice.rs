@@ -364,6 +364,7 @@ impl Sink<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::Random;
     use super::*;
 
     /// Block, bytes of a pixel, pixels, stream. Made by astropy 8.0.2.
@@ -436,22 +437,6 @@ mod tests {
         // zeros then one
         (16, 4, &[3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 3], &[0x00, 0x00, 0x00, 0x03, 0x00, 0x4a]),
     ];
-
-    /// Marsaglia's xorshift: the same bytes in each run.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        fn bytes(&mut self, n: usize) -> Vec<u8> {
-            (0..n).map(|_| (self.next() >> 32) as u8).collect()
-        }
-    }
 
     fn decoded(bytes: &[u8], block: usize, bytepix: usize, n: usize) -> Result<Vec<i32>, &'static str> {
         let mut out = vec![0x5a5a_5a5a; n];
