@@ -1,7 +1,8 @@
-//! A plane: one array of pixels of a container, lazy (a window of a section) or in memory.
+//! A plane: one array of pixels of a container, lazy (a view of a section) or in memory.
 //!
 //! Both answer the same question, the stored bytes of a range of pixels, so engines know no difference.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,8 @@ use crate::fits::{Header, Section};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
 use crate::real::Real;
+use crate::slice::AxisSlice;
+use crate::view::View;
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -23,7 +26,7 @@ enum Source {
 }
 
 /// What makes a variance of the values of an uncertainty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Transform {
     /// They are what is wanted.
     #[default]
@@ -49,7 +52,7 @@ impl Transform {
 #[derive(Clone)]
 pub(crate) struct Plane {
     source: Source,
-    window: Window,
+    view: View,
     transform: Transform,
     /// Of the HDU that it comes from.
     header: Option<Arc<Header>>,
@@ -60,19 +63,36 @@ pub(crate) struct Plane {
 const BAND_BYTES: usize = 4 << 20;
 /// Bytes of stored numbers that a thread decodes at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// Pixels that are collected at once before they are decoded.
+const GATHER: usize = 1024;
+
+thread_local! {
+    /// Numbers that do not lie in runs are collected in here.
+    static GATHERED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where the pixels of a plane come from. Files are known by what the system knows them by, so that two openings of one
+/// are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    /// Device and inode, or an address; HDU.
+    of: (u64, u64, usize),
+    view: View,
+    transform: Transform,
+}
 
 impl Plane {
     pub(crate) fn lazy(section: Section, header: Arc<Header>) -> Self {
-        let window = Window::full(section.shape());
+        let view = View::full(section.shape());
         let source = Source::Section(section);
-        Plane { source, window, transform: Transform::None, header: Some(header), loaded: OnceLock::new() }
+        Plane { source, view, transform: Transform::None, header: Some(header), loaded: OnceLock::new() }
     }
 
     pub(crate) fn memory(pixels: Pixels) -> Self {
-        let window = Window::full(pixels.shape());
+        let view = View::full(pixels.shape());
         let pixels = Arc::new(pixels);
         let loaded = OnceLock::from(pixels.clone());
-        Plane { source: Source::Memory(pixels), window, transform: Transform::None, header: None, loaded }
+        Plane { source: Source::Memory(pixels), view, transform: Transform::None, header: None, loaded }
     }
 
     /// The same pixels, read as a variance.
@@ -95,12 +115,12 @@ impl Plane {
 
     /// numpy order.
     pub(crate) fn shape(&self) -> Vec<usize> {
-        self.window.shape()
+        self.view.shape()
     }
 
     /// Pixels.
     pub(crate) fn len(&self) -> usize {
-        self.window.len()
+        self.view.len()
     }
 
     /// Type of the values.
@@ -112,7 +132,7 @@ impl Plane {
         }
     }
 
-    /// How the bytes of [`runs`](Self::runs) become values.
+    /// How stored bytes become values.
     pub(crate) fn format(&self) -> PixelFormat {
         match &self.source {
             Source::Section(s) => s.format(),
@@ -122,11 +142,41 @@ impl Plane {
 
     /// The part of this plane in `window`; reads nothing.
     pub(crate) fn window(&self, window: &Window) -> Result<Plane> {
-        Ok(Plane {
-            window: self.window.within(window).map_err(|e| self.locate(e))?,
-            loaded: OnceLock::new(),
-            ..self.clone()
-        })
+        Ok(self.seen(self.view.windowed(window).map_err(|e| self.locate(e))?))
+    }
+
+    /// By slices that fit; reads nothing.
+    pub(crate) fn sliced(&self, slices: &[AxisSlice]) -> Plane {
+        self.seen(self.view.sliced(slices))
+    }
+
+    /// With its axes in another order; reads nothing.
+    pub(crate) fn transposed(&self, order: &[usize]) -> Plane {
+        self.seen(self.view.transposed(order))
+    }
+
+    /// Repeated to a shape by numpy's rules; reads nothing.
+    ///
+    /// # Errors
+    /// The shapes do not go together.
+    pub(crate) fn broadcast(&self, shape: &[usize]) -> Result<Plane> {
+        Ok(self.seen(self.view.broadcast(shape).map_err(|e| self.locate(e))?))
+    }
+
+    fn seen(&self, view: View) -> Plane {
+        if view == self.view {
+            return self.clone();
+        }
+        Plane { view, loaded: OnceLock::new(), ..self.clone() }
+    }
+
+    /// What it is of: planes of one origin have the same pixels.
+    pub(crate) fn origin(&self) -> Origin {
+        let of = match &self.source {
+            Source::Section(s) => s.origin(),
+            Source::Memory(p) => (Arc::as_ptr(p) as u64, 0, usize::MAX),
+        };
+        Origin { of, view: self.view.clone(), transform: self.transform }
     }
 
     /// Whether a value can be NaN or infinite.
@@ -144,6 +194,9 @@ impl Plane {
     pub(crate) fn band(&self) -> usize {
         let Some(section) = self.section() else { return 1 };
         let row = |shape: &[usize]| shape.last().copied().unwrap_or(1).max(1);
+        if !self.view.is_plain() {
+            return 1;
+        }
         // As many rows of the window as of the image.
         (section.band() / row(section.shape()) * row(&self.shape())).clamp(1, self.len().max(1))
     }
@@ -153,15 +206,34 @@ impl Plane {
     /// # Errors
     /// A compressed tile is damaged.
     pub(crate) fn read(&self, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
-        if let Source::Section(s) = &self.source {
-            return s.read(&self.window, flat, out);
+        let size = self.format().size();
+        if let Some(s) = self.section().filter(|s| !s.is_plain()) {
+            if self.view.is_plain() {
+                return s.read(self.view.window(), flat, out);
+            }
+            if flat.is_empty() {
+                return Ok(());
+            }
+            let (window, part, first) = self.view.boxed(&flat);
+            let mut bytes = decode::reserve_with(&[window.len() * size], 0u8)?;
+            s.read(&window, 0..window.len(), &mut bytes)?;
+            part.gather(&bytes, size, first..first + flat.len(), out);
+            return Ok(());
         }
         let mut at = 0;
-        for run in self.runs(flat) {
-            out[at..at + run.len()].copy_from_slice(run);
-            at += run.len();
-        }
+        self.pieces(flat, |bytes| {
+            out[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        });
         Ok(())
+    }
+
+    /// All bytes of the source, if they lie somewhere as they are.
+    fn whole(&self) -> Option<&[u8]> {
+        match &self.source {
+            Source::Section(s) => s.whole(),
+            Source::Memory(p) => Some(p.as_bytes()),
+        }
     }
 
     /// Calls `each` with the stored bytes of one band after the other, checking that the file is what it was.
@@ -217,54 +289,61 @@ impl Plane {
         matches!(self.source, Source::Section(_)) && self.loaded.get().is_none()
     }
 
-    /// Stored bytes of pixels `flat` in C order.
-    pub(crate) fn runs<'a>(&'a self, flat: Range<usize>) -> Box<dyn Iterator<Item = &'a [u8]> + 'a> {
-        match &self.source {
-            Source::Section(s) => Box::new(s.runs(&self.window, flat)),
-            Source::Memory(p) => {
-                let (bytes, size) = (p.as_bytes(), p.dtype().size());
-                Box::new(self.window.runs(p.shape(), flat).map(move |r| &bytes[r.start * size..r.end * size]))
-            }
-        }
-    }
-
-    /// The same bytes, where they are one run.
+    /// Stored bytes of pixels `flat` in C order, where they are one run.
     pub(crate) fn slice(&self, flat: Range<usize>) -> Option<&[u8]> {
-        match &self.source {
-            Source::Section(s) => s.slice(&self.window, flat),
-            Source::Memory(p) => {
-                let (size, first) = (p.dtype().size(), self.window.contiguous(p.shape())?);
-                Some(&p.as_bytes()[(first + flat.start) * size..(first + flat.end) * size])
-            }
-        }
+        let (size, first) = (self.format().size(), self.view.contiguous()?);
+        Some(&self.whole()?[(first + flat.start) * size..(first + flat.end) * size])
     }
 
     /// These pixels come next: counts them as read, and tells the system.
     pub(crate) fn begin(&self, flat: Range<usize>) {
         if let Source::Section(s) = &self.source {
-            s.begin(&self.window, flat);
+            s.begin(&self.view, flat);
         }
     }
 
     /// These pixels were read: lets go of their pages.
     pub(crate) fn done_with(&self, flat: Range<usize>) {
         if let Source::Section(s) = &self.source {
-            s.done_with(&self.window, flat);
+            s.done_with(&self.view, flat);
         }
     }
 
     /// Calls `decode` with each run of stored bytes of `flat` and the place of its pixels in `out`.
     pub(crate) fn fill<T>(&self, flat: Range<usize>, out: &mut [T], mut decode: impl FnMut(&[u8], &mut [T])) {
-        if let Some(bytes) = self.slice(flat.clone()) {
-            return decode(bytes, out);
-        }
         let size = self.format().size();
         let mut at = 0;
-        for run in self.runs(flat) {
-            let n = run.len() / size;
-            decode(run, &mut out[at..at + n]);
+        self.pieces(flat, |bytes| {
+            let n = bytes.len() / size;
+            decode(bytes, &mut out[at..at + n]);
             at += n;
+        });
+    }
+
+    /// Calls `each` with one piece of the stored bytes of `flat` after the other. There are none if the plane is not
+    /// plain.
+    pub(crate) fn pieces(&self, flat: Range<usize>, mut each: impl FnMut(&[u8])) {
+        if let Some(bytes) = self.slice(flat.clone()) {
+            return each(bytes);
         }
+        let Some(bytes) = self.whole() else { return };
+        let size = self.format().size();
+        if self.view.is_plain() {
+            for run in self.view.runs(flat) {
+                each(&bytes[run.start * size..run.end * size]);
+            }
+            return;
+        }
+        GATHERED.with_borrow_mut(|gathered| {
+            let mut start = flat.start;
+            while start < flat.end {
+                let n = GATHER.min(flat.end - start);
+                gathered.resize(n * size, 0);
+                self.view.gather(bytes, size, start..start + n, gathered);
+                each(gathered);
+                start += n;
+            }
+        });
     }
 
     /// The pixels in their exact type, loaded once.
@@ -292,20 +371,21 @@ impl Plane {
     fn load_now(&self) -> Result<Pixels> {
         let (format, shape) = (self.format(), self.shape());
         let decoded;
-        let runs: Box<dyn Iterator<Item = &[u8]>> = if self.is_plain() {
-            self.runs(0..self.len())
-        } else {
-            decoded = self.decoded()?;
-            Box::new(std::iter::once(decoded.as_slice()))
+        let bytes = match self.slice(0..self.len()) {
+            Some(bytes) => bytes,
+            None => {
+                decoded = self.decoded()?;
+                decoded.as_slice()
+            }
         };
         match (self.transform, self.dtype()) {
-            (Transform::None, _) => decode::exact(&format, runs, &shape),
-            (_, DType::F32) => decode::all_real::<f32>(&format, runs, &shape, self.transform),
-            _ => decode::all_real::<f64>(&format, runs, &shape, self.transform),
+            (Transform::None, _) => decode::exact(&format, bytes, &shape),
+            (_, DType::F32) => decode::all_real::<f32>(&format, bytes, &shape, self.transform),
+            _ => decode::all_real::<f64>(&format, bytes, &shape, self.transform),
         }
     }
 
-    /// All stored bytes, tiles decoded by all threads.
+    /// All stored bytes, collected by all threads.
     fn decoded(&self) -> Result<Vec<u8>> {
         let size = self.format().size();
         let mut bytes = decode::reserve_with(&[self.len() * size], 0u8)?;

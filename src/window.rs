@@ -59,9 +59,10 @@ impl Window {
 
     /// First pixel of this window in an image of shape `parent`, if the window is one run of pixels.
     pub(crate) fn contiguous(&self, parent: &[usize]) -> Option<usize> {
-        let whole_rows = self.0.iter().zip(parent).skip(1).all(|(r, &n)| r.len() == n);
-        let row: usize = parent.iter().skip(1).product();
-        whole_rows.then(|| self.0.first().map_or(0, |r| r.start * row))
+        // After the first axis of more than one place all must be whole.
+        let lead = self.0.iter().take_while(|r| r.len() == 1).count() + 1;
+        let whole = self.0.iter().zip(parent).skip(lead).all(|(r, &n)| r.len() == n);
+        whole.then(|| self.0.iter().zip(parent).fold(0, |at, (r, &n)| at * n + r.start))
     }
 
     /// The runs of consecutive pixels in an image of shape `parent` that make up pixels `flat` of this window

@@ -157,7 +157,7 @@ fn feed_exact(format: &PixelFormat, stored: &[u8], sha: &mut Sha256) -> Result<(
         DType::F64 => feed::<f64>(format, stored, sha),
         _ => {
             let shape = [stored.len() / format.size()];
-            let pixels = decode::exact(format, std::iter::once(stored), &shape)?;
+            let pixels = decode::exact(format, stored, &shape)?;
             feed_integers(&pixels, sha);
             Ok(())
         }
@@ -166,7 +166,7 @@ fn feed_exact(format: &PixelFormat, stored: &[u8], sha: &mut Sha256) -> Result<(
 
 fn feed<T: Real>(format: &PixelFormat, stored: &[u8], sha: &mut Sha256) -> Result<()> {
     let shape = [stored.len() / format.size()];
-    match decode::all_real::<T>(format, std::iter::once(stored), &shape, Transform::None)? {
+    match decode::all_real::<T>(format, stored, &shape, Transform::None)? {
         Pixels::F32(a) => {
             let quiet = |v: &f32| if v.is_nan() { 0x7fc0_0000 } else { v.to_bits() };
             sha.update(a.iter().flat_map(|v| quiet(v).to_le_bytes()).collect::<Vec<u8>>());

@@ -262,6 +262,11 @@ impl Mapping {
         }
     }
 
+    /// Device and inode; of what has no file, its place in memory.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        self.identity.map_or_else(|| (u64::MAX, std::ptr::from_ref(self) as u64), |i| (i.dev, i.ino))
+    }
+
     /// Whether `meta` is of this very file.
     pub(crate) fn is_file(&self, meta: &Metadata) -> bool {
         self.identity.is_some_and(|i| (meta.dev(), meta.ino()) == (i.dev, i.ino))

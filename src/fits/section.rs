@@ -14,6 +14,7 @@ use super::map::Mapping;
 use super::scan::{Hdu, HduKind};
 use super::tiled::{Fault, Scratch, Tiled};
 use crate::dtype::PixelFormat;
+use crate::view::View;
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -94,7 +95,7 @@ impl Section {
         }
     }
 
-    /// Whether the stored numbers lie in the file as they are, so that [`runs`](Self::runs) finds them.
+    /// Whether the stored numbers lie in the file as they are, so that [`whole`](Self::whole) finds them.
     pub(crate) fn is_plain(&self) -> bool {
         self.plain().is_some()
     }
@@ -104,25 +105,17 @@ impl Section {
         if let Pixels::Tiled(t) = &self.pixels { t.band() } else { 1 }
     }
 
-    /// The stored bytes of pixels `flat` (C order) of a window that was checked, as runs of consecutive bytes. There
-    /// are none if the section is not plain.
-    pub(crate) fn runs<'a>(&'a self, window: &Window, flat: Range<usize>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let size = self.format.size() as u64;
-        let plain = self.plain();
-        let flat = if plain.is_some() { flat } else { 0..0 };
-        let (map, start) = plain.unwrap_or((&self.map, 0));
-        window
-            .runs(&self.shape, flat)
-            .map(move |run| map.bytes(start + run.start as u64 * size, start + run.end as u64 * size))
+    /// All stored bytes, if the section is plain.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        let (map, start) = self.plain()?;
+        let bytes = self.shape.iter().product::<usize>() * self.format.size();
+        Some(map.bytes(start, start + bytes as u64))
     }
 
-    /// The same, where they are one run: the window is whole but for its slowest axis.
-    pub(crate) fn slice(&self, window: &Window, flat: Range<usize>) -> Option<&[u8]> {
-        let (map, start) = self.plain()?;
-        let size = self.format.size() as u64;
-        let first = window.contiguous(&self.shape)? + flat.start;
-        let start = start + first as u64 * size;
-        Some(map.bytes(start, start + flat.len() as u64 * size))
+    /// The file and the HDU, as the system knows them.
+    pub(crate) fn origin(&self) -> (u64, u64, usize) {
+        let (dev, ino) = self.map.identity();
+        (dev, ino, self.hdu)
     }
 
     /// The stored bytes of pixels `flat` of a window that was checked, decoded if need be.
@@ -196,9 +189,9 @@ impl Section {
     }
 
     /// These pixels were read: lets go of their pages.
-    pub(crate) fn done_with(&self, window: &Window, flat: Range<usize>) {
-        // The pages of a window of many runs go with the mapping: its rows share them with pixels still to be read.
-        if let (Some((map, start)), Some(first)) = (self.plain(), window.contiguous(&self.shape)) {
+    pub(crate) fn done_with(&self, view: &View, flat: Range<usize>) {
+        // The pages of a view of many runs go with the mapping: its rows share them with pixels still to be read.
+        if let (Some((map, start)), Some(first)) = (self.plain(), view.contiguous()) {
             let size = self.format.size() as u64;
             let start = start + (first + flat.start) as u64 * size;
             map.done_with(start, start + flat.len() as u64 * size);
@@ -206,13 +199,13 @@ impl Section {
     }
 
     /// These pixels come next: counts them as read, and tells the system. Those that must be decoded are counted then.
-    pub(crate) fn begin(&self, window: &Window, flat: Range<usize>) {
+    pub(crate) fn begin(&self, view: &View, flat: Range<usize>) {
         let size = self.format.size() as u64;
         if matches!(self.pixels, Pixels::Plain(_)) {
             self.map.count(flat.len() as u64 * size);
         }
-        let Some((map, start)) = self.plain() else { return };
-        let mut runs = window.runs(&self.shape, flat);
+        let Some((map, start)) = self.plain().filter(|_| view.is_plain()) else { return };
+        let mut runs = view.runs(flat);
         if let Some(first) = runs.next() {
             let last = runs.last().unwrap_or(first.clone());
             map.will_need(start + first.start as u64 * size, start + last.end as u64 * size);

@@ -138,55 +138,45 @@ pub(crate) fn mask(format: &PixelFormat, bytes: &[u8], out: &mut [u32]) {
 }
 
 /// Values in the exact type of the plane.
-pub(crate) fn exact<'a>(format: &PixelFormat, runs: impl Iterator<Item = &'a [u8]>, shape: &[usize]) -> Result<Pixels> {
+pub(crate) fn exact(format: &PixelFormat, bytes: &[u8], shape: &[usize]) -> Result<Pixels> {
     let flip = format.flipped().is_some();
     match format.dtype() {
-        DType::U8 => gather(format, runs, shape, |s: u8| s),
-        DType::I8 => gather(format, runs, shape, |s: u8| if flip { s ^ 0x80 } else { s } as i8),
-        DType::I16 => gather(format, runs, shape, |s: i16| s),
-        DType::U16 => gather(format, runs, shape, |s: u16| if flip { s ^ 1 << 15 } else { s }),
-        DType::I32 => gather(format, runs, shape, |s: i32| s),
-        DType::U32 => gather(format, runs, shape, |s: u32| if flip { s ^ 1 << 31 } else { s }),
-        DType::I64 => gather(format, runs, shape, |s: i64| s),
-        DType::U64 => gather(format, runs, shape, |s: u64| if flip { s ^ 1 << 63 } else { s }),
-        DType::F32 => all_real::<f32>(format, runs, shape, Transform::None),
-        DType::F64 => all_real::<f64>(format, runs, shape, Transform::None),
+        DType::U8 => gather(format, bytes, shape, |s: u8| s),
+        DType::I8 => gather(format, bytes, shape, |s: u8| if flip { s ^ 0x80 } else { s } as i8),
+        DType::I16 => gather(format, bytes, shape, |s: i16| s),
+        DType::U16 => gather(format, bytes, shape, |s: u16| if flip { s ^ 1 << 15 } else { s }),
+        DType::I32 => gather(format, bytes, shape, |s: i32| s),
+        DType::U32 => gather(format, bytes, shape, |s: u32| if flip { s ^ 1 << 31 } else { s }),
+        DType::I64 => gather(format, bytes, shape, |s: i64| s),
+        DType::U64 => gather(format, bytes, shape, |s: u64| if flip { s ^ 1 << 63 } else { s }),
+        DType::F32 => all_real::<f32>(format, bytes, shape, Transform::None),
+        DType::F64 => all_real::<f64>(format, bytes, shape, Transform::None),
     }
 }
 
-fn gather<'a, S: Stored, T: Clone + Default>(
+fn gather<S: Stored, T: Clone + Default>(
     format: &PixelFormat,
-    runs: impl Iterator<Item = &'a [u8]>,
+    bytes: &[u8],
     shape: &[usize],
-    value: impl Fn(S) -> T + Copy,
+    value: impl Fn(S) -> T,
 ) -> Result<Pixels>
 where
     Pixels: From<ndarray::ArrayD<T>>,
 {
     let mut out = reserve(shape)?;
-    let mut at = 0;
-    for run in runs {
-        let n = run.len() / size_of::<S>();
-        each(format, run, &mut out[at..at + n], value);
-        at += n;
-    }
+    each(format, bytes, &mut out, value);
     shaped(out, shape)
 }
 
 /// All values of a plane in one floating-point type.
-pub(crate) fn all_real<'a, T: Real>(
+pub(crate) fn all_real<T: Real>(
     format: &PixelFormat,
-    runs: impl Iterator<Item = &'a [u8]>,
+    bytes: &[u8],
     shape: &[usize],
     transform: Transform,
 ) -> Result<Pixels> {
     let mut out: Vec<T> = reserve_with(shape, T::from_f32(0.0))?;
-    let mut at = 0;
-    for run in runs {
-        let n = run.len() / format.size();
-        real(format, run, &mut out[at..at + n]);
-        at += n;
-    }
+    real(format, bytes, &mut out);
     transform.apply(&mut out);
     T::pixels(out, shape)
 }

@@ -472,14 +472,14 @@ fn stage<T: Real + Default>(
         return Ok(());
     }
     let mut at = 0;
-    let mut copy = |run: &[u8]| {
-        view.slice(at..at + run.len()).copy_from_slice(run);
-        at += run.len();
+    let mut copy = |bytes: &[u8]| {
+        view.slice(at..at + bytes.len()).copy_from_slice(bytes);
+        at += bytes.len();
     };
-    match plane.slice(range.clone()) {
-        _ if !decoded.is_empty() => copy(&decoded),
-        Some(bytes) => copy(bytes),
-        None => plane.runs(range.clone()).for_each(copy),
+    if decoded.is_empty() {
+        plane.pieces(range.clone(), copy)
+    } else {
+        copy(&decoded)
     }
     Ok(())
 }
