@@ -5,7 +5,7 @@
 //! that is a dimension of its own. Conversions are factors only: no offsets, no equivalencies. Text is composed as
 //! `10**-17 erg s**-1 cm**-2 Angstrom**-1`: number first, a space between factors, negative powers last. An opaque text
 //! among other factors stands in parentheses. What is composed reads back as an equal unit, up to a text of 1 kB.
-//! astropy reads it too, but for opaque units, fractional powers of ten, and as FITS names that FITS lacks (`electron`).
+//! astropy reads it too, but for opaque units, fractional powers of ten, and in FITS names it lacks (`electron`).
 //!
 //! Symbols are read in their own case first (`mJy` is not `MJy`). Names (`COUNTS`, `Kelvin`) and symbols that are one
 //! unit whatever their case (`JY`, `CM`, `Hz`) are read in any case; `MJY` and `MHZ` are opaque.
@@ -15,7 +15,7 @@
 //! | text | here | astropy |
 //! |---|---|---|
 //! | `DN` | `adu` | a unit of its own, not in FITS |
-//! | `counts`, `electrons`, `e-`, `e`, `photons`, `ergs`, `Ang` | known, in any case | not known in FITS, some not at all |
+//! | `counts`, `electrons`, `e-`, `e`, `photons`, `ergs`, `Ang` | known, in any case | not in FITS, some nowhere |
 //! | `erg/s/cm2/A` | beside erg, photon, electron, count or adu, `A` is an Angstrom | ampere |
 //! | `ERG/CM2/S/A`, `KM/S` | in capitals throughout, `S` is a second and `A` an Angstrom | not known |
 //! | `1E-17 erg`, `2.5 m` | any positive number | powers of ten in FITS |
@@ -47,7 +47,7 @@ use ratio::Ratio;
 /// Equal are units of the same dimensions and the same scale, to 1 part in 10^12, whatever their text. Opaque units are
 /// equal if what is opaque in them has the same text.
 ///
-/// Read are the strings of FITS standard 4.0, section 4.3, and what instruments write besides: `counts/s`, `DN` (which is
+/// Read are the strings of FITS standard 4.0, section 4.3, and what instruments write: `counts/s`, `DN` (which is
 /// `adu`), `e-`, `erg/s/cm2/A` and `ERG/CM2/S/A` (Angstrom), `1E-17 erg`, `MJy/sr`, `nanomaggies`.
 ///
 /// ```

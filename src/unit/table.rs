@@ -1,7 +1,7 @@
 //! The units that have a name: FITS standard 4.0, tables 3 to 5, and what instruments write besides.
 //!
 //! The scale of a unit is `mantissa * 10**exponent` in bases chosen so that as many as possible are exact: gram and
-//! arcsecond instead of kilogram and radian. Constants of nature are those of CODATA 2022 and IAU 2015, as in astropy 8.
+//! arcsecond instead of kilogram and radian. Constants are those of CODATA 2022 and IAU 2015, as in astropy 8.
 
 use std::f64::consts::PI;
 
