@@ -136,6 +136,9 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
+    /// Units that do not go together.
+    #[error("{0}")]
+    Unit(String),
     /// A parameter outside its domain.
     #[error("{0}")]
     Parameter(String),

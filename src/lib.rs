@@ -29,16 +29,19 @@
 #![warn(missing_docs)]
 
 mod astrodata;
+mod calculation;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 mod dtype;
 mod engine;
 mod error;
+mod expr;
 pub mod fits;
 mod kernels;
 mod memory;
 mod nddata;
+mod output;
 mod pixels;
 mod plane;
 mod real;
@@ -47,22 +50,27 @@ mod slice;
 mod stack;
 mod stats;
 mod tiles;
+mod unit;
 mod view;
 mod window;
 mod writing;
 
 pub use astrodata::AstroData;
+pub use calculation::Calculation;
 pub use dtype::{DType, PixelFormat};
 #[cfg(feature = "gpu")]
 pub use engine::{AdapterReport, GpuEngine, adapters};
 pub use engine::{CpuEngine, Engine};
 pub use error::{Error, Result};
+pub use expr::{Correlation, Expr, MaskRule, Propagation, Rules, Scalar};
 pub use fits::OpenOptions;
 pub use nddata::NDAstroData;
+pub use output::{DEFAULT_MEMORY, Progress};
 pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
-pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};
+pub use stack::{Combine, Stack};
 pub use stats::Stats;
+pub use unit::Unit;
 pub use window::Window;
 pub use writing::WriteOptions;
 

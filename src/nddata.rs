@@ -8,6 +8,7 @@ use crate::fits::{FitsFile, Group, Header, UncertaintyKind};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
 use crate::plane::{Plane, Transform};
+use crate::slice::AxisSlice;
 use crate::window::Window;
 use crate::{Error, Result};
 
@@ -295,6 +296,20 @@ impl NDAstroData {
         })
     }
 
+    /// By slices that fit.
+    pub(crate) fn sliced(&self, slices: &[AxisSlice]) -> Self {
+        let shape = self.shape();
+        let other =
+            |(name, p): &(String, Plane)| (name.clone(), if p.shape() == shape { p.sliced(slices) } else { p.clone() });
+        NDAstroData {
+            data: self.data.sliced(slices),
+            uncertainty: self.uncertainty.as_ref().map(|u| Uncertainty::new(u.stored.sliced(slices), u.kind)),
+            mask: self.mask.as_ref().map(|p| p.sliced(slices)),
+            other: self.other.iter().map(other).collect(),
+            ..self.clone()
+        }
+    }
+
     /// Gives the memory of planes back that can be read again.
     pub fn unload(&mut self) {
         self.data.unload();
@@ -337,18 +352,6 @@ impl NDAstroData {
     pub(crate) fn stored_planes(&self) -> impl Iterator<Item = &Plane> {
         let three = [Some(&self.data), self.uncertainty.as_ref().map(|u| &u.stored), self.mask.as_ref()];
         three.into_iter().flatten().chain(self.other.iter().map(|(_, p)| p))
-    }
-
-    /// The same with compressed tiles decoded to temporary files.
-    pub(crate) fn spooled(&self, variance: bool, mask: bool) -> Result<Self> {
-        let mut nd = NDAstroData { data: self.data.spooled()?, ..self.clone() };
-        if let Some(u) = nd.uncertainty.as_mut().filter(|_| variance) {
-            *u = Uncertainty::new(u.stored.spooled()?, u.kind);
-        }
-        if let Some(m) = nd.mask.as_mut().filter(|_| mask) {
-            *m = m.spooled()?;
-        }
-        Ok(nd)
     }
 
     /// HDU that the data come from.

@@ -190,6 +190,11 @@ impl Plane {
         self.section().is_none_or(Section::is_plain)
     }
 
+    /// Whether its pixels must be decoded, and not in their order.
+    pub(crate) fn is_crosswise(&self) -> bool {
+        self.section().is_some_and(Section::is_tiled) && !self.view.is_plain()
+    }
+
     /// Pixels that should be asked for at once, since they are decoded together; 1 if that does not matter.
     pub(crate) fn band(&self) -> usize {
         let Some(section) = self.section() else { return 1 };

@@ -4,29 +4,26 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-
-use rayon::prelude::*;
 
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Levels};
 use crate::nddata::NDAstroData;
-use crate::pixels::{Pixels, shaped};
+use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_pixels, refuse_input, spooled};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
-use crate::tiles::{Control, Counters, Job, Sink, Tile};
+use crate::tiles::{Counters, Job, Outputs, Sink, Stacking, Work};
 use crate::writing::planes_of;
 use crate::{AstroData, Error, Result};
 
-/// Host memory for buffers unless told otherwise.
-pub const DEFAULT_MEMORY: u64 = 1 << 30;
+/// All planes of a stack.
+const OUTPUTS: Outputs = Outputs { variance: true, mask: true, good: true };
 
 /// How the samples of a pixel become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,9 +43,6 @@ impl Combine {
     }
 }
 
-/// Called with (pixels done, pixels in all), from one thread at a time.
-pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
-
 /// A stack to be made: frames and options. Nothing is read until [`eval`](Self::eval) or [`write`](Self::write).
 #[derive(Clone)]
 pub struct Stack {
@@ -58,10 +52,7 @@ pub struct Stack {
     zero: Option<Vec<f64>>,
     use_variance: bool,
     use_mask: bool,
-    memory: u64,
-    compression: Option<Compression>,
-    cancel: Option<Arc<AtomicBool>>,
-    progress: Option<Progress>,
+    settings: Settings,
 }
 
 impl Stack {
@@ -88,10 +79,7 @@ impl Stack {
             zero: None,
             use_variance: true,
             use_mask: true,
-            memory: DEFAULT_MEMORY,
-            compression: None,
-            cancel: None,
-            progress: None,
+            settings: Settings::default(),
         }
     }
 
@@ -125,27 +113,27 @@ impl Stack {
         self
     }
 
-    /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`] unless set.
+    /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`](crate::DEFAULT_MEMORY) unless set.
     pub fn memory(mut self, bytes: u64) -> Self {
-        self.memory = bytes;
+        self.settings.memory = bytes;
         self
     }
 
     /// Tile compression of the file that is written.
     pub fn compression(mut self, compression: Option<Compression>) -> Self {
-        self.compression = compression;
+        self.settings.compression = compression;
         self
     }
 
     /// A flag that stops the run with [`Error::Interrupted`] when it becomes true.
     pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
-        self.cancel = Some(flag);
+        self.settings.cancel = Some(flag);
         self
     }
 
     /// Tells how far the run is.
     pub fn progress(mut self, progress: Progress) -> Self {
-        self.progress = Some(progress);
+        self.settings.progress = Some(progress);
         self
     }
 
@@ -161,7 +149,7 @@ impl Stack {
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
         let started = Instant::now();
         let plans = self.plans()?;
-        let before = bytes_read(&plans).1;
+        let before = read_so_far(&plans).1;
         let mut counters = Counters::default();
         let mut extensions = Vec::new();
         for plan in &plans {
@@ -182,11 +170,7 @@ impl Stack {
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
         let n = plan.pixels();
-        let mut sink = MemorySink::<T> {
-            data: Vec::with_capacity(n),
-            variance: Vec::with_capacity(n),
-            mask: Vec::with_capacity(n),
-        };
+        let mut sink = MemorySink::<T>::new(n, OUTPUTS);
         counters.add(self.run(engine, plan, &mut sink)?);
         let first = &plan.frames[0];
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
@@ -209,9 +193,9 @@ impl Stack {
     pub fn write(&self, engine: &Engine, path: impl AsRef<Path>, overwrite: bool) -> Result<Stats> {
         let started = Instant::now();
         let path = path.as_ref();
-        self.refuse_input(path)?;
+        refuse_input(path, self.inputs.iter().filter_map(AstroData::file))?;
         let plans = self.plans()?;
-        let before = bytes_read(&plans).1;
+        let before = read_so_far(&plans).1;
         let mut images = Vec::new();
         for plan in &plans {
             images.extend(plan.images());
@@ -221,8 +205,10 @@ impl Stack {
         let mut image = 0;
         for plan in &plans {
             counters.add(match plan.compute {
-                DType::F64 => self.run::<f64>(engine, plan, &mut FileSink::new(&mut writer, image, plan))?,
-                _ => self.run::<f32>(engine, plan, &mut FileSink::new(&mut writer, image, plan))?,
+                DType::F64 => {
+                    self.run::<f64>(engine, plan, &mut FileSink::new(&mut writer, image, true, plan.mask_out))?
+                }
+                _ => self.run::<f32>(engine, plan, &mut FileSink::new(&mut writer, image, true, plan.mask_out))?,
             });
             image += plan.images().count();
         }
@@ -231,31 +217,37 @@ impl Stack {
     }
 
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
-        let frames = spooled(&plan.frames, self)?;
+        let mut planes = Vec::new();
+        let mut frames = Vec::new();
+        for frame in &plan.frames {
+            let used = [
+                Some(frame.data_plane()),
+                frame.variance_plane().filter(|_| plan.variance),
+                frame.mask_plane().filter(|_| plan.mask),
+            ];
+            frames.push(used.map(|plane| {
+                plane.map(|p| {
+                    planes.push(p.clone());
+                    planes.len() - 1
+                })
+            }));
+        }
+        let planes = spooled(&planes, &self.settings)?;
         let job = Job {
-            frames: &frames,
-            affine: &plan.affine,
-            levels: Levels::default(),
+            inputs: planes.iter().collect(),
             pixels: plan.pixels(),
             row: plan.shape.last().copied().unwrap_or(1),
-            variance: plan.variance,
-            mask: plan.mask,
-            nonfinite: plan.nonfinite,
+            outputs: OUTPUTS,
+            work: Work::Stack(Stacking {
+                frames,
+                affine: &plan.affine,
+                levels: Levels::default(),
+                variance: plan.variance,
+                mask: plan.mask,
+                nonfinite: plan.nonfinite,
+            }),
         };
-        let progress = self.progress.as_deref().map(|p| |done: u64, all: u64| p(done, all));
-        let control = Control {
-            memory: self.memory,
-            cancel: self.cancel.as_deref(),
-            progress: progress.as_ref().map(|p| p as &(dyn Fn(u64, u64) + Sync)),
-        };
-        crate::tiles::run(engine, &job, &control, sink)
-    }
-
-    /// An output that is an input would destroy it.
-    fn refuse_input(&self, path: &Path) -> Result<()> {
-        let Ok(meta) = std::fs::metadata(path) else { return Ok(()) };
-        let same = self.inputs.iter().filter_map(AstroData::file).any(|f| f.is_file(&meta));
-        if same { Err(Error::OutputIsInput { path: path.to_path_buf() }) } else { Ok(()) }
+        self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
     }
 
     /// One plan per extension, everything checked.
@@ -317,36 +309,22 @@ impl Stack {
     }
 
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
-        let (headers, pixels) = bytes_read(plans);
-        let mut warnings = counters.warnings;
-        if counters.negative > 0 {
-            warnings.push(format!("{} variances below zero were taken as zero", counters.negative));
-        }
+        let (headers, pixels) = read_so_far(plans);
         Stats {
             engine: engine.name(),
             adapter: engine.adapter().map(String::from),
             seconds: started.elapsed().as_secs_f64(),
             bytes_read: headers + pixels - before,
-            bytes_uploaded: counters.bytes_uploaded,
-            bytes_downloaded: counters.bytes_downloaded,
-            tiles: counters.tiles,
             frames: self.inputs.len() as u64,
             pixels: plans.iter().map(|p| p.pixels() as u64).sum(),
-            rejected: 0,
-            peak_host_bytes: counters.peak_host_bytes,
-            peak_device_bytes: counters.peak_device_bytes,
-            warnings,
+            ..counters.into()
         }
     }
 }
 
-/// Bytes of headers and of pixels read so far in all files behind these frames.
-fn bytes_read(plans: &[Plan]) -> (u64, u64) {
-    let mut seen = std::collections::HashSet::new();
-    let frames = plans.iter().flat_map(|p| &p.frames);
-    let sections = frames.flat_map(NDAstroData::planes).filter_map(|p| p.section());
-    let mappings = sections.map(|s| s.mapping());
-    mappings.filter(|m| seen.insert(Arc::as_ptr(m))).map(|m| m.bytes_read()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+/// Bytes of headers and of pixels read so far in all files of the stack.
+fn read_so_far(plans: &[Plan]) -> (u64, u64) {
+    bytes_read(plans.iter().flat_map(|p| &p.frames).flat_map(NDAstroData::planes))
 }
 
 /// One extension of the stack.
@@ -411,7 +389,7 @@ impl Plan {
             nonfinite,
             mask_out,
             compute,
-            compression: stack.compression,
+            compression: stack.settings.compression,
         })
     }
 
@@ -433,111 +411,5 @@ fn partner<'a>(first: &AstroData, index: usize, input: &'a AstroData) -> Result<
     match wanted.ver() {
         Some(ver) if first.len() > 1 && input.iter().all(|e| e.ver().is_some()) => input.extension(wanted.name(), ver),
         _ => Ok(&input[index]),
-    }
-}
-
-/// A band of more pixels is no tile of any engine.
-const BAND_PIXELS: usize = 512 << 10;
-/// About what a pixel takes in buffers besides the stored numbers of its frames.
-const PIXEL_BYTES: usize = 64;
-
-/// Frames whose compressed tiles are so large that a band of every frame is no tile of the engine are decoded to temporary
-/// files first: otherwise each of their tiles would be decoded for every piece of it.
-fn spooled<'a>(frames: &'a [NDAstroData], stack: &Stack) -> Result<Cow<'a, [NDAstroData]>> {
-    let packed: Vec<&Plane> = frames.iter().flat_map(NDAstroData::planes).filter(|p| !p.is_plain()).collect();
-    let band = packed.iter().map(|p| p.band()).max().unwrap_or(0);
-    let pixel: usize = packed.iter().map(|p| p.format().size()).sum::<usize>() + PIXEL_BYTES;
-    if band <= BAND_PIXELS && (2 * pixel * band) as u64 <= stack.memory / 2 {
-        return Ok(Cow::Borrowed(frames));
-    }
-    let one = |f: &NDAstroData| match &stack.cancel {
-        Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
-        _ => f.spooled(stack.use_variance, stack.use_mask),
-    };
-    // Each thread holds a band and what decodes it.
-    let held = (rayon::current_num_threads() * band * PIXEL_BYTES / 2) as u64;
-    let done: Result<Vec<_>> =
-        if held <= stack.memory { frames.par_iter().map(one).collect() } else { frames.iter().map(one).collect() };
-    done.map(Cow::Owned)
-}
-
-fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Result<Pixels> {
-    match dtype {
-        DType::U8 => shaped(mask.into_iter().map(|m| m as u8).collect(), shape),
-        DType::U16 => shaped(mask.into_iter().map(|m| m as u16).collect(), shape),
-        _ => shaped(mask, shape),
-    }
-}
-
-/// Tiles to arrays.
-struct MemorySink<T> {
-    data: Vec<T>,
-    variance: Vec<T>,
-    mask: Vec<u32>,
-}
-
-impl<T: Real> Sink<T> for MemorySink<T> {
-    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
-        self.data.extend_from_slice(&tile.data);
-        self.variance.extend_from_slice(&tile.variance);
-        self.mask.extend_from_slice(&tile.mask);
-        Ok(())
-    }
-}
-
-/// Tiles to the images of a file.
-struct FileSink<'a> {
-    writer: &'a mut FitsWriter,
-    /// Index of SCI; VAR and DQ follow.
-    image: usize,
-    mask_out: Option<DType>,
-    bytes: Vec<u8>,
-}
-
-/// Pixels that are encoded at once, so that bytes stay in the cache between encoding, checksum and writing.
-const ENCODE: usize = 64 << 10;
-
-impl<'a> FileSink<'a> {
-    fn new(writer: &'a mut FitsWriter, image: usize, plan: &Plan) -> Self {
-        FileSink { writer, image, mask_out: plan.mask_out, bytes: Vec::new() }
-    }
-
-    fn plane<V: Copy>(
-        &mut self,
-        image: usize,
-        first: usize,
-        values: &[V],
-        size: usize,
-        encode: impl Fn(V, &mut [u8]),
-    ) -> Result<()> {
-        let mut at = first;
-        for piece in values.chunks(ENCODE) {
-            self.bytes.resize(piece.len() * size, 0);
-            for (v, out) in piece.iter().zip(self.bytes.chunks_exact_mut(size)) {
-                encode(*v, out);
-            }
-            self.writer.write(image, (at * size) as u64, &self.bytes)?;
-            at += piece.len();
-        }
-        Ok(())
-    }
-}
-
-impl<T: Real> Sink<T> for FileSink<'_> {
-    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
-        let (image, first) = (self.image, tile.range.start);
-        self.plane(image, first, &tile.data, size_of::<T>(), T::write_be)?;
-        self.plane(image + 1, first, &tile.variance, size_of::<T>(), T::write_be)?;
-        let mask = &tile.mask;
-        match self.mask_out {
-            None => Ok(()),
-            Some(DType::U8) => self.plane(image + 2, first, mask, 1, |m, out| out[0] = m as u8),
-            Some(DType::U16) => {
-                self.plane(image + 2, first, mask, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))
-            }
-            Some(_) => {
-                self.plane(image + 2, first, mask, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes()))
-            }
-        }
     }
 }

@@ -14,27 +14,51 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 
 use crate::engine::{Engine, Runner};
+use crate::kernels::expr::Program;
 use crate::kernels::stack::{Affine, Levels};
-use crate::nddata::NDAstroData;
 use crate::plane::Plane;
 use crate::real::Real;
-use crate::{Error, Result};
+use crate::{Error, Result, Stats};
+
+/// What is to be computed.
+pub(crate) struct Job<'a> {
+    /// Planes that are read, all of as many pixels as the output has.
+    pub inputs: Vec<&'a Plane>,
+    /// Pixels of the output.
+    pub pixels: usize,
+    /// Pixels of a row: tiles end at rows where they can.
+    pub row: usize,
+    pub outputs: Outputs,
+    pub work: Work<'a>,
+}
+
+/// What is done with the inputs.
+pub(crate) enum Work<'a> {
+    Stack(Stacking<'a>),
+    Expr(&'a Program),
+}
+
+/// Planes that come out besides the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outputs {
+    pub variance: bool,
+    pub mask: bool,
+    /// Samples used.
+    pub good: bool,
+}
 
 /// The planes of a frame, by number.
 pub(crate) const DATA: usize = 0;
 pub(crate) const VARIANCE: usize = 1;
 pub(crate) const MASK: usize = 2;
 
-/// What is to be computed.
-pub(crate) struct Job<'a> {
-    pub frames: &'a [NDAstroData],
+/// Frames to be stacked.
+pub(crate) struct Stacking<'a> {
+    /// Data, variance and mask of each frame among the inputs, where it has them and they are used.
+    pub frames: Vec<[Option<usize>; 3]>,
     /// One per frame.
     pub affine: &'a [Affine],
     pub levels: Levels,
-    /// Pixels of a frame.
-    pub pixels: usize,
-    /// Pixels of a row: tiles end at rows where they can.
-    pub row: usize,
     /// Use the frames' variances.
     pub variance: bool,
     /// Use the frames' masks.
@@ -44,30 +68,19 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Data, variance and mask of frame `f`, where the frame has them and the job uses them.
-    pub(crate) fn planes(&self, f: usize) -> [Option<&Plane>; 3] {
-        let frame = &self.frames[f];
-        [
-            Some(frame.data_plane()),
-            frame.variance_plane().filter(|_| self.variance),
-            frame.mask_plane().filter(|_| self.mask),
-        ]
-    }
-
-    /// Frame, number and plane of those that must be decoded before they can be read, in order.
-    pub(crate) fn staged(&self) -> impl Iterator<Item = (usize, usize, &Plane)> {
-        let of = |f: usize| self.planes(f).into_iter().enumerate().filter_map(move |(c, p)| Some((f, c, p?)));
-        (0..self.frames.len()).flat_map(of).filter(|(_, _, p)| !p.is_plain())
+    /// Inputs that must be decoded before they can be read, in order.
+    pub(crate) fn staged(&self) -> impl Iterator<Item = (usize, &Plane)> {
+        self.inputs.iter().enumerate().map(|(i, p)| (i, *p)).filter(|(_, p)| !p.is_plain())
     }
 
     /// Pixels that should be computed at once, since some plane decodes them together.
     fn band(&self) -> usize {
-        self.staged().map(|(_, _, p)| p.band()).max().unwrap_or(1)
+        self.staged().map(|(_, p)| p.band()).max().unwrap_or(1)
     }
 
     /// The stored bytes of these pixels are about to be read.
     fn begin(&self, range: &Range<usize>) {
-        for plane in (0..self.frames.len()).flat_map(|f| self.planes(f)).flatten() {
+        for plane in &self.inputs {
             plane.begin(range.clone());
         }
     }
@@ -75,7 +88,7 @@ impl Job<'_> {
     /// Whether all files are still what they were when they were opened.
     fn check(&self) -> Result<()> {
         let mut last = None;
-        for section in self.frames.iter().flat_map(NDAstroData::planes).filter_map(|p| p.section()) {
+        for section in self.inputs.iter().filter_map(|p| p.section()) {
             let mapping = section.mapping();
             // The planes of a frame mostly share a file.
             if last.is_none_or(|l| !std::sync::Arc::ptr_eq(l, mapping)) {
@@ -100,13 +113,14 @@ pub(crate) struct Tile<T> {
 }
 
 impl<T: Real> Tile<T> {
-    /// Makes room for the pixels of `range`.
-    pub(crate) fn prepare(&mut self, range: Range<usize>) {
+    /// Makes room for the pixels of `range`. Planes that do not come out are empty.
+    pub(crate) fn prepare(&mut self, range: Range<usize>, outputs: Outputs) {
         let n = range.len();
+        let of = |used: bool| if used { n } else { 0 };
         self.data.resize(n, T::from_f32(0.0));
-        self.variance.resize(n, T::from_f32(0.0));
-        self.mask.resize(n, 0);
-        self.good.resize(n, 0);
+        self.variance.resize(of(outputs.variance), T::from_f32(0.0));
+        self.mask.resize(of(outputs.mask), 0);
+        self.good.resize(of(outputs.good), 0);
         self.range = range;
         self.negative = 0;
     }
@@ -162,6 +176,25 @@ impl Counters {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }
+        }
+    }
+}
+
+impl From<Counters> for Stats {
+    /// With what the loop knows; the rest is the job's to say.
+    fn from(counters: Counters) -> Stats {
+        let mut warnings = counters.warnings;
+        if counters.negative > 0 {
+            warnings.push(format!("{} variances below zero were taken as zero", counters.negative));
+        }
+        Stats {
+            bytes_uploaded: counters.bytes_uploaded,
+            bytes_downloaded: counters.bytes_downloaded,
+            tiles: counters.tiles,
+            peak_host_bytes: counters.peak_host_bytes,
+            peak_device_bytes: counters.peak_device_bytes,
+            warnings,
+            ..Stats::default()
         }
     }
 }
@@ -231,7 +264,7 @@ struct Drive<'a, T> {
 
 impl<T: Real + Default> Drive<'_, T> {
     fn run(&mut self, engine: &Engine) -> Result<()> {
-        if let Some(reason) = engine.unfit::<T>() {
+        if let Some(reason) = engine.unfit::<T>(self.job) {
             self.counters.warnings.push(format!("{reason}; computed on the CPU"));
         } else {
             let mut failure = String::new();

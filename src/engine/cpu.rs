@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
+use crate::kernels::expr::{self, Expr, Sheet};
 use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
 use crate::real::Real;
-use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Tile, VARIANCE};
+use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Tile, VARIANCE, Work};
 use crate::{Error, Result};
 
 /// Threads of its own, so that several engines in one process do not disturb each other.
@@ -63,9 +64,9 @@ const TILE_PIXELS: usize = 512 << 10;
 const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
-struct Desk<T> {
-    cube: Cube<T>,
-    scratch: Scratch,
+enum Desk<T> {
+    Stack { cube: Cube<T>, scratch: Scratch },
+    Expr(Sheet),
 }
 
 /// A job on this engine.
@@ -76,22 +77,29 @@ pub(crate) struct Run<'a, T> {
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
-    /// Stored numbers of the tile of those planes that must be decoded first: frame, plane, bytes.
-    staged: Vec<(usize, usize, Vec<u8>)>,
+    /// Stored numbers of the tile of those inputs that must be decoded first.
+    staged: Vec<(usize, Vec<u8>)>,
 }
 
 impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         let threads = engine.pool.current_num_threads();
-        let planes = 1 + usize::from(job.variance);
-        // Decoded samples and masks.
-        let per_pixel = job.frames.len() * (planes * size_of::<T>() + 4 * usize::from(job.mask));
+        // Decoded samples and masks, and what is computed from them.
+        let (per_pixel, fixed) = match &job.work {
+            Work::Stack(stack) => {
+                let planes = 1 + usize::from(stack.variance);
+                (stack.frames.len() * (planes * size_of::<T>() + 4 * usize::from(stack.mask)), 0)
+            }
+            Work::Expr(program) => (program.input_bytes(), program.register_bytes()),
+        };
+        let per_pixel = per_pixel.max(1);
         let piece = (PIECE_BYTES / per_pixel / BLOCK * BLOCK).clamp(BLOCK, PIECE_PIXELS);
-        let desks = |piece: usize| (threads * piece * per_pixel) as u64;
-        let piece = piece.min((memory / 2 / desks(1)) as usize / BLOCK * BLOCK);
+        let desks = |piece: usize| (threads * (piece * per_pixel + fixed)) as u64;
+        let room = (memory / 2).saturating_sub((threads * fixed) as u64);
+        let piece = piece.min((room / (threads * per_pixel) as u64) as usize / BLOCK * BLOCK);
         let left = memory.saturating_sub(desks(piece));
-        let staged: Vec<(usize, usize, Vec<u8>)> = job.staged().map(|(f, c, _)| (f, c, Vec::new())).collect();
-        let staged_bytes = job.staged().map(|(_, _, p)| p.format().size()).sum::<usize>();
+        let staged: Vec<(usize, Vec<u8>)> = job.staged().map(|(i, _)| (i, Vec::new())).collect();
+        let staged_bytes = job.staged().map(|(_, p)| p.format().size()).sum::<usize>();
         let tile_bytes = (BUFFERS * Tile::<T>::BYTES + WRITER_BYTES + staged_bytes) as u64;
         let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
         let least = LEAST_PIXELS.min(job.pixels);
@@ -113,105 +121,125 @@ impl<'a, T: Real + Default> Run<'a, T> {
 
     pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
         let range = self.next.clone();
-        tile.prepare(range.clone());
-        let job = self.job;
+        tile.prepare(range.clone(), self.job.outputs);
+        let inputs = &self.job.inputs;
         let staged = &mut self.staged;
         self.engine.pool.install(|| {
-            staged.par_iter_mut().try_for_each(|(f, c, bytes)| {
-                let Some(plane) = job.planes(*f)[*c] else { return Ok(()) };
+            staged.par_iter_mut().try_for_each(|(i, bytes)| {
+                let plane = inputs[*i];
                 bytes.resize(range.len() * plane.format().size(), 0);
                 plane.read(range.clone(), bytes)
             })
         })?;
-        let piece = self.piece;
+        let pieces = range.len().div_ceil(self.piece);
+        let (piece, start) = (self.piece, range.start);
+        let outs = cut(&mut tile.data, piece, pieces)
+            .into_iter()
+            .zip(cut(&mut tile.variance, piece, pieces))
+            .zip(cut(&mut tile.mask, piece, pieces).into_iter().zip(cut(&mut tile.good, piece, pieces)));
+        let outs: Vec<_> = outs.enumerate().collect();
         let this = &*self;
         tile.negative = this.engine.pool.install(|| {
-            tile.data
-                .par_chunks_mut(piece)
-                .zip(tile.variance.par_chunks_mut(piece))
-                .zip(tile.mask.par_chunks_mut(piece))
-                .zip(tile.good.par_chunks_mut(piece))
-                .enumerate()
-                .map(|(i, (((data, variance), mask), good))| {
-                    let start = range.start + i * piece;
-                    let mut negative = 0;
-                    let out = Out { data, variance, mask, good, negative: &mut negative };
-                    this.piece(start, out);
-                    negative
-                })
-                .sum()
+            let one = |(i, ((data, variance), (mask, good)))| {
+                let mut negative = 0;
+                this.piece(start + i * piece, Out { data, variance, mask, good, negative: &mut negative });
+                negative
+            };
+            outs.into_par_iter().map(one).sum()
         });
         // A stack larger than memory would otherwise fill it with pages that the system must take back one by one.
-        this.engine.pool.install(|| {
-            let planes =
-                (0..this.job.frames.len()).into_par_iter().flat_map_iter(|f| this.job.planes(f)).flatten_iter();
-            planes.for_each(|p| p.done_with(range.clone()));
-        });
+        this.engine.pool.install(|| inputs.par_iter().for_each(|p| p.done_with(range.clone())));
         Ok(())
     }
 
-    /// Calls `decode` with the stored bytes of pixels `range` of plane `c` of frame `f`, and where they go.
-    fn fill<V>(
-        &self,
-        f: usize,
-        c: usize,
-        range: &Range<usize>,
-        out: &mut [V],
-        mut decode: impl FnMut(&[u8], &mut [V]),
-    ) {
-        let Some(plane) = self.job.planes(f)[c] else { return };
+    /// Calls `decode` with the stored bytes of pixels `range` of an input, and where they go.
+    fn fill<V>(&self, input: usize, range: &Range<usize>, out: &mut [V], mut decode: impl FnMut(&[u8], &mut [V])) {
+        let plane = self.job.inputs[input];
         if plane.is_plain() {
             return plane.fill(range.clone(), out, decode);
         }
         let size = plane.format().size();
         let tile = self.next.start;
-        let at = self.staged.binary_search_by_key(&(f, c), |s| (s.0, s.1));
-        if let Ok(at) = at {
-            decode(&self.staged[at].2[(range.start - tile) * size..(range.end - tile) * size], out);
+        if let Ok(at) = self.staged.binary_search_by_key(&input, |s| s.0) {
+            decode(&self.staged[at].1[(range.start - tile) * size..(range.end - tile) * size], out);
         }
+    }
+
+    /// The values of an input in a compute type.
+    fn real<V: Real>(&self, input: usize, range: &Range<usize>, out: &mut [V]) {
+        let plane = self.job.inputs[input];
+        let format = plane.format();
+        self.fill(input, range, out, |bytes, out| Decode::<V>::cpu((&format, bytes, out)));
+        plane.transform().apply(out);
+    }
+
+    fn mask(&self, input: usize, range: &Range<usize>, out: &mut [u32]) {
+        let format = self.job.inputs[input].format();
+        self.fill(input, range, out, |bytes, out| decode::mask(&format, bytes, out));
     }
 
     /// The pixels from `start` on, as many as `out` holds.
     fn piece(&self, start: usize, out: Out<'_, T>) {
-        let job = self.job;
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
-        let cube = &mut desk.cube;
-        for f in 0..job.frames.len() {
-            let at = f * cube.stride..f * cube.stride + range.len();
-            let planes = job.planes(f);
-            for (c, samples) in [(DATA, &mut cube.data), (VARIANCE, &mut cube.variance)] {
-                if let Some(plane) = planes[c] {
-                    let format = plane.format();
-                    let out = &mut samples[at.clone()];
-                    self.fill(f, c, &range, out, |bytes, out| Decode::<T>::cpu((&format, bytes, out)));
-                    plane.transform().apply(out);
+        match (&self.job.work, &mut desk) {
+            (Work::Stack(stack), Desk::Stack { cube, scratch }) => {
+                for (f, planes) in stack.frames.iter().enumerate() {
+                    let at = f * cube.stride..f * cube.stride + range.len();
+                    for (c, samples) in [(DATA, &mut cube.data), (VARIANCE, &mut cube.variance)] {
+                        if let Some(input) = planes[c] {
+                            self.real(input, &range, &mut samples[at.clone()]);
+                        }
+                    }
+                    match planes[MASK] {
+                        Some(input) => self.mask(input, &range, &mut cube.mask[at]),
+                        None if stack.mask => cube.mask[at].fill(0),
+                        None => {}
+                    }
                 }
+                Stack::<T>::cpu(Task {
+                    cube,
+                    affine: stack.affine,
+                    levels: &stack.levels,
+                    nonfinite: stack.nonfinite,
+                    scratch,
+                    out,
+                });
             }
-            if let Some(m) = planes[MASK] {
-                let format = m.format();
-                self.fill(f, MASK, &range, &mut cube.mask[at], |bytes, out| decode::mask(&format, bytes, out));
-            } else if job.mask {
-                cube.mask[at].fill(0);
+            (Work::Expr(program), Desk::Expr(sheet)) => {
+                for (slot, input) in program.narrow.iter().copied().enumerate() {
+                    self.real(input, &range, &mut sheet.narrow[slot][..range.len()]);
+                }
+                for (slot, input) in program.wide.iter().copied().enumerate() {
+                    self.real(input, &range, &mut sheet.wide[slot][..range.len()]);
+                }
+                for (slot, &input) in program.masks.iter().enumerate() {
+                    self.mask(input, &range, &mut sheet.masks[slot][..range.len()]);
+                }
+                Expr::<T>::cpu(expr::Task { program, sheet, out });
             }
+            // A desk is made for the work of its run.
+            _ => unreachable!("a desk of other work"),
         }
-        Stack::<T>::cpu(Task {
-            cube: &desk.cube,
-            affine: job.affine,
-            levels: &job.levels,
-            nonfinite: job.nonfinite,
-            scratch: &mut desk.scratch,
-            out,
-        });
         self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
     }
 
     /// A desk that is free, or a new one: there are never more than threads.
     fn take_desk(&self) -> Desk<T> {
         let free = self.desks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.unwrap_or_else(|| Desk {
-            cube: Cube::new(self.job.frames.len(), self.piece, self.job.variance, self.job.mask),
-            scratch: Scratch::default(),
+        free.unwrap_or_else(|| match &self.job.work {
+            Work::Stack(s) => Desk::Stack {
+                cube: Cube::new(s.frames.len(), self.piece, s.variance, s.mask),
+                scratch: Scratch::default(),
+            },
+            Work::Expr(program) => Desk::Expr(Sheet::new(program, self.piece)),
         })
     }
+}
+
+/// A plane in pieces; as many empty ones if it does not come out.
+fn cut<V>(plane: &mut [V], piece: usize, pieces: usize) -> Vec<&mut [V]> {
+    let mut cut: Vec<&mut [V]> = plane.chunks_mut(piece).collect();
+    cut.resize_with(pieces, Default::default);
+    cut
 }

@@ -97,12 +97,15 @@ impl Engine {
         }
     }
 
-    /// Why this engine cannot compute in `T`, if it cannot.
-    pub(crate) fn unfit<T: Real>(&self) -> Option<String> {
+    /// Why this engine cannot do a job in `T`, if it cannot.
+    pub(crate) fn unfit<T: Real>(&self, job: &Job<'_>) -> Option<String> {
         match self {
-            Engine::Cpu(_) => None,
+            Engine::Cpu(_) => {
+                let _ = job;
+                None
+            }
             #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => g.unfit::<T>(),
+            Engine::Gpu(g) => g.unfit::<T>(job),
         }
     }
 

@@ -100,6 +100,11 @@ impl Section {
         self.plain().is_some()
     }
 
+    /// Whether it is compressed, and not decoded to a temporary file.
+    pub(crate) fn is_tiled(&self) -> bool {
+        matches!(self.pixels, Pixels::Tiled(_))
+    }
+
     /// Pixels of a full-width band that should be asked for at once; 1 if that does not matter.
     pub(crate) fn band(&self) -> usize {
         if let Pixels::Tiled(t) = &self.pixels { t.band() } else { 1 }

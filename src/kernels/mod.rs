@@ -7,6 +7,7 @@
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
 
 pub(crate) mod decode;
+pub(crate) mod expr;
 pub(crate) mod stack;
 
 use crate::DType;

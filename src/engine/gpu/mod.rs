@@ -1,6 +1,8 @@
 //! The GPU engine. Only this module names `wgpu`; what it offers is blocking.
 
 mod run;
+mod upload;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +13,9 @@ use wgpu::{DeviceType, Features};
 
 use crate::error::escape;
 use crate::kernels::Kernel;
+use crate::kernels::expr::wgsl;
 use crate::real::Real;
+use crate::tiles::{Job, Work};
 use crate::{DType, Error, Result};
 
 /// An adapter, its device and queue.
@@ -178,10 +182,20 @@ impl GpuEngine {
         self.pool.current_num_threads()
     }
 
-    pub(crate) fn unfit<T: Real>(&self) -> Option<String> {
-        let f64 = self.device.features().contains(Features::SHADER_F64);
-        (T::DTYPE == DType::F64 && !f64)
-            .then(|| format!("{} has no 64-bit floats, which these inputs need", escape(&self.info.name)))
+    /// Whether shaders have 64-bit floats.
+    fn f64(&self) -> bool {
+        self.device.features().contains(Features::SHADER_F64)
+    }
+
+    /// Why it cannot do this job in `T`, if it cannot.
+    pub(crate) fn unfit<T: Real>(&self, job: &Job<'_>) -> Option<String> {
+        let reason = match &job.work {
+            Work::Stack(_) => {
+                (T::DTYPE == DType::F64 && !self.f64()).then_some("it has no 64-bit floats, which these inputs need")
+            }
+            Work::Expr(program) => wgsl::unfit::<T>(program, self.f64()),
+        };
+        reason.map(|r| format!("not for {}: {r}", escape(&self.info.name)))
     }
 
     /// Runs `make` with every error caught: validation, memory, internal.
@@ -209,11 +223,24 @@ impl GpuEngine {
         constants: &[(&str, f64)],
     ) -> Result<Pipeline> {
         let label = format!("{} {entry} {} {constants:?}", K::STEM, T::DTYPE);
+        self.pipeline_of(label.clone(), label, entry, bindings, constants, crate::kernels::source::<T, K>)
+    }
+
+    /// The same of a shader that is written out for one job; `key` says all that it depends on.
+    fn pipeline_of(
+        &self,
+        key: String,
+        label: String,
+        entry: &str,
+        bindings: &[Binding],
+        constants: &[(&str, f64)],
+        source: impl FnOnce() -> String,
+    ) -> Result<Pipeline> {
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = pipelines.get(&label) {
+        if let Some(pipeline) = pipelines.get(&key) {
             return Ok(pipeline.clone());
         }
-        let source = crate::kernels::source::<T, K>();
+        let source = source();
         let pipeline = self.scoped(&label, || {
             let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(&label),
@@ -238,7 +265,7 @@ impl GpuEngine {
             });
             Pipeline { pipeline, group }
         })?;
-        pipelines.insert(label, pipeline.clone());
+        pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
     }
 }

@@ -1,0 +1,23 @@
+// Numbers of expr.wgsl where the device has 64-bit floats: f64, as on the host.
+
+alias num = f64;
+
+// Terms of the series of exp and log: enough for f32 results, which are all that have them here.
+const TERMS: u32 = 12u;
+// Steps of halving the exponent of a number: 2^9 is the first.
+const HALVINGS: u32 = 10u;
+const LN2: num = 0.6931471805599453lf;
+
+fn of_f32(x: f32) -> num { return f64(x); }
+fn to_f32(x: num) -> f32 { return f32(x); }
+fn n_add(a: num, b: num) -> num { return a + b; }
+fn n_sub(a: num, b: num) -> num { return a - b; }
+fn n_mul(a: num, b: num) -> num { return a * b; }
+fn n_quotient(a: num, b: num) -> num { return a / b; }
+fn n_root(x: num) -> num { return sqrt(x); }
+fn n_neg(x: num) -> num { return -x; }
+fn n_less(a: num, b: num) -> bool { return a < b; }
+fn n_choose(no: num, yes: num, which: bool) -> num { return select(no, yes, which); }
+
+// Results so small that a step may have lost them: none, the exponents are those of the host.
+fn lost(x: f32) -> bool { return false; }

@@ -1,0 +1,194 @@
+//! A calculation: expressions into memory, or into a file of as many extensions, in bounded memory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use crate::dtype::DType;
+use crate::engine::Engine;
+use crate::expr::Expr;
+use crate::expr::plan::Plan;
+use crate::fits::{Compression, FitsFile, FitsWriter, Header};
+use crate::nddata::NDAstroData;
+use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_pixels, refuse_input, spooled};
+use crate::real::Real;
+use crate::stats::Stats;
+use crate::tiles::{Counters, Job, Sink, Work};
+use crate::writing::planes_of;
+use crate::{AstroData, Result};
+
+/// Expressions to be computed, one for each extension of the result. Nothing is read until [`eval`](Self::eval) or
+/// [`write`](Self::write).
+#[derive(Clone)]
+pub struct Calculation {
+    expressions: Vec<Expr>,
+    phu: Header,
+    /// Files that must not be written over.
+    files: Vec<FitsFile>,
+    ignore_units: bool,
+    settings: Settings,
+}
+
+impl Calculation {
+    /// Of one expression for each extension.
+    pub fn of(expressions: Vec<Expr>) -> Self {
+        Calculation {
+            expressions,
+            phu: Header::new(),
+            files: Vec::new(),
+            ignore_units: false,
+            settings: Settings::default(),
+        }
+    }
+
+    /// With the primary header of the result.
+    pub fn phu(mut self, phu: Header) -> Self {
+        self.phu = phu;
+        self
+    }
+
+    /// Of these files; none of them is written over.
+    pub fn files(mut self, files: impl IntoIterator<Item = FitsFile>) -> Self {
+        self.files.extend(files);
+        self
+    }
+
+    /// Whether units are left alone: neither checked nor converted nor written.
+    pub fn ignore_units(mut self, yes: bool) -> Self {
+        self.ignore_units = yes;
+        self
+    }
+
+    /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`](crate::DEFAULT_MEMORY) unless set.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.settings.memory = bytes;
+        self
+    }
+
+    /// Tile compression of the file that is written.
+    pub fn compression(mut self, compression: Option<Compression>) -> Self {
+        self.settings.compression = compression;
+        self
+    }
+
+    /// A flag that stops the run with [`Error::Interrupted`](crate::Error::Interrupted) when it becomes true.
+    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.settings.cancel = Some(flag);
+        self
+    }
+
+    /// Tells how far the run is.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.settings.progress = Some(progress);
+        self
+    }
+
+    /// Computes all expressions into memory.
+    ///
+    /// # Errors
+    /// Shapes or units that do not go together, a file that changed, a budget that is too small.
+    pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
+        let started = Instant::now();
+        let plans = self.plans()?;
+        let before = read_so_far(&plans).1;
+        let mut counters = Counters::default();
+        let mut extensions = Vec::new();
+        for (i, plan) in plans.iter().enumerate() {
+            let nd = match plan.compute {
+                DType::F64 => self.eval_one::<f64>(engine, plan, &mut counters)?,
+                _ => self.eval_one::<f32>(engine, plan, &mut counters)?,
+            };
+            extensions.push(nd.named("SCI".into(), Some(i as i64 + 1)));
+        }
+        let stats = self.stats(engine, &plans, counters, (started, before));
+        Ok((AstroData::from_extensions(self.phu.clone(), extensions), stats))
+    }
+
+    fn eval_one<T: Real + Default>(
+        &self,
+        engine: &Engine,
+        plan: &Plan,
+        counters: &mut Counters,
+    ) -> Result<NDAstroData> {
+        let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs());
+        counters.add(self.run(engine, plan, &mut sink)?);
+        let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?).with_meta(plan.header.clone());
+        if plan.outputs().variance {
+            nd = nd.with_variance(T::pixels(sink.variance, &plan.shape)?)?;
+        }
+        if let Some(dtype) = plan.mask {
+            nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
+        }
+        Ok(match &plan.unit {
+            Some(unit) => nd.with_unit(unit.as_str()),
+            None => nd,
+        })
+    }
+
+    /// Computes all expressions into a FITS file: SCI, VAR and DQ, where there is a variance and a mask, for each.
+    ///
+    /// # Errors
+    /// As [`eval`](Self::eval); and the file cannot be written. Then nothing is left behind.
+    pub fn write(&self, engine: &Engine, path: impl AsRef<Path>, overwrite: bool) -> Result<Stats> {
+        let started = Instant::now();
+        let path = path.as_ref();
+        refuse_input(path, self.files.iter())?;
+        let plans = self.plans()?;
+        let before = read_so_far(&plans).1;
+        let mut images = Vec::new();
+        let mut firsts = Vec::new();
+        for (i, plan) in plans.iter().enumerate() {
+            firsts.push(images.len());
+            let types = [Some(plan.compute), plan.outputs().variance.then_some(plan.compute), plan.mask];
+            let unit = plan.unit.as_ref().map(|u| u.as_str());
+            let ver = i as i64 + 1;
+            images.extend(planes_of(&plan.header, unit, ver, &plan.shape, types, self.settings.compression));
+        }
+        let mut writer = FitsWriter::create(path, overwrite, &self.phu, images)?;
+        let mut counters = Counters::default();
+        for (plan, &first) in plans.iter().zip(&firsts) {
+            let mut sink = FileSink::new(&mut writer, first, plan.outputs().variance, plan.mask);
+            counters.add(match plan.compute {
+                DType::F64 => self.run::<f64>(engine, plan, &mut sink)?,
+                _ => self.run::<f32>(engine, plan, &mut sink)?,
+            });
+        }
+        writer.finish()?;
+        Ok(self.stats(engine, &plans, counters, (started, before)))
+    }
+
+    fn plans(&self) -> Result<Vec<Plan>> {
+        self.expressions.iter().map(|e| Plan::new(e, self.ignore_units)).collect()
+    }
+
+    fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
+        let planes = spooled(&plan.planes, &self.settings)?;
+        let job = Job {
+            inputs: planes.iter().collect(),
+            pixels: plan.pixels(),
+            row: plan.shape.last().copied().unwrap_or(1),
+            outputs: plan.outputs(),
+            work: Work::Expr(&plan.program),
+        };
+        self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
+    }
+
+    fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
+        let (headers, pixels) = read_so_far(plans);
+        Stats {
+            engine: engine.name(),
+            adapter: engine.adapter().map(String::from),
+            seconds: started.elapsed().as_secs_f64(),
+            bytes_read: headers + pixels - before,
+            frames: plans.iter().map(|p| p.leaves.len()).max().unwrap_or(0) as u64,
+            pixels: plans.iter().map(|p| p.pixels() as u64).sum(),
+            ..counters.into()
+        }
+    }
+}
+
+/// Bytes of headers and of pixels read so far in all files of the calculation.
+fn read_so_far(plans: &[Plan]) -> (u64, u64) {
+    bytes_read(plans.iter().flat_map(|p| &p.planes))
+}

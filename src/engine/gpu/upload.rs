@@ -1,0 +1,193 @@
+//! How the stored numbers of planes reach the device: as they are, through a table, or decoded by the host.
+
+use std::ops::Range;
+
+use crate::Result;
+use crate::dtype::{DType, PixelFormat};
+use crate::kernels::decode;
+use crate::plane::{Plane, Transform};
+use crate::real::Real;
+use crate::tiles::Job;
+
+/// How the stored numbers of one plane reach the device.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Upload {
+    /// Type as the device sees it.
+    pub stored: DType,
+    pub constants: decode::Constants,
+    /// Low and high word of BLANK.
+    pub blank: [u32; 2],
+    /// f32 bits by stored 8- or 16-bit number.
+    pub table: Vec<u32>,
+    /// Decoded by the host; arrives as native numbers of the compute type.
+    host: bool,
+}
+
+impl Upload {
+    fn mask(plane: &Plane) -> Self {
+        Upload::raw(&plane.format())
+    }
+
+    fn raw(format: &PixelFormat) -> Self {
+        let blank = format.blank.unwrap_or_default() as u64;
+        let constants = decode::Constants {
+            stored: format.stored as u32,
+            swap: format.big_endian != cfg!(target_endian = "big"),
+            flip: format.flipped().is_some(),
+            lookup: false,
+            has_blank: format.blank.is_some(),
+        };
+        // 32-bit numbers are loaded without a high word.
+        let high = if format.size() == 8 { (blank >> 32) as u32 } else { 0 };
+        Upload { stored: format.stored, constants, blank: [blank as u32, high], table: Vec::new(), host: false }
+    }
+
+    fn of(plane: &Plane, sample: Sample) -> Self {
+        match sample {
+            Sample::F32 => Upload::values::<f32>(plane),
+            Sample::F64 => Upload::values::<f64>(plane),
+            Sample::Mask => Upload::mask(plane),
+        }
+    }
+
+    fn values<T: Real>(plane: &Plane) -> Self {
+        let format = &plane.format();
+        if plane.transform() != Transform::None {
+            return Upload { host: true, ..Self::raw(&PixelFormat::native(T::DTYPE)) };
+        }
+        let exact = format.is_plain() || format.flipped().is_some();
+        match format.stored {
+            DType::U8 | DType::I16 if T::DTYPE == DType::F32 && (!exact || format.blank.is_some()) => {
+                let mut upload = Self::raw(format);
+                upload.constants.lookup = true;
+                upload.table = table(format);
+                upload
+            }
+            DType::U8 | DType::I8 | DType::I16 | DType::U16 if exact && format.blank.is_none() => Self::raw(format),
+            DType::F32 if exact => Self::raw(format),
+            DType::I32 | DType::U32 | DType::I64 | DType::U64 | DType::F64 if exact && T::DTYPE == DType::F64 => {
+                Self::raw(format)
+            }
+            _ => Upload { host: true, ..Self::raw(&PixelFormat::native(T::DTYPE)) },
+        }
+    }
+}
+
+/// Values of all stored 8- or 16-bit numbers, as f32 bits in the order of their bits.
+fn table(format: &PixelFormat) -> Vec<u32> {
+    let n = 1usize << (8 * format.size());
+    let bytes: Vec<u8> = (0..n)
+        .flat_map(|i| {
+            let number = (i as u16).to_be_bytes();
+            let mut number = if n == 256 { vec![number[1]] } else { number.to_vec() };
+            if !format.big_endian && cfg!(target_endian = "little") {
+                number.reverse();
+            }
+            number
+        })
+        .collect();
+    let mut values = vec![0f32; n];
+    decode::real(format, &bytes, &mut values);
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// What the numbers of a plane become on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sample {
+    F32,
+    F64,
+    Mask,
+}
+
+impl Sample {
+    pub(super) fn real<T: Real>() -> Self {
+        if T::DTYPE == DType::F64 { Sample::F64 } else { Sample::F32 }
+    }
+
+    pub(super) fn size(self) -> usize {
+        if self == Sample::F64 { 8 } else { 4 }
+    }
+
+    /// In `shaders/decode.wgsl`.
+    pub(super) fn entry(self) -> &'static str {
+        match self {
+            Sample::F32 => "decode_f32",
+            Sample::F64 => "decode_f64",
+            Sample::Mask => "decode_mask",
+        }
+    }
+}
+
+/// Planes that lie one after the other on the device.
+pub(super) struct CubePlan {
+    /// Inputs of the job; `None` where a frame has no such plane.
+    pub planes: Vec<Option<(usize, Upload)>>,
+    pub sample: Sample,
+    /// Bytes a pixel in the raw buffer: of the widest plane.
+    pub width: usize,
+}
+
+impl CubePlan {
+    pub(super) fn new(job: &Job<'_>, inputs: impl Iterator<Item = Option<usize>>, sample: Sample) -> Self {
+        let planes: Vec<_> = inputs.map(|i| i.map(|i| (i, Upload::of(job.inputs[i], sample)))).collect();
+        let width = planes.iter().flatten().map(|(_, u)| u.stored.size()).max().unwrap_or(1);
+        CubePlan { planes, sample, width }
+    }
+
+    /// Bytes of a plane of `pixels` in the raw buffer: whole words.
+    pub(super) fn stride(&self, pixels: usize) -> usize {
+        (self.width * pixels).next_multiple_of(8)
+    }
+}
+
+/// The bytes of one plane of one frame, as the device wants them.
+pub(super) fn stage(
+    view: &mut wgpu::BufferViewMut,
+    upload: &Upload,
+    plane: &Plane,
+    range: &Range<usize>,
+) -> Result<()> {
+    let format = plane.format();
+    let mut decoded = Vec::new();
+    if !plane.is_plain() {
+        decoded.resize(range.len() * format.size(), 0);
+        plane.read(range.clone(), &mut decoded)?;
+    }
+    if upload.host {
+        return match upload.stored {
+            DType::F64 => by_host::<f64>(view, plane, range, &decoded),
+            _ => by_host::<f32>(view, plane, range, &decoded),
+        };
+    }
+    let mut at = 0;
+    let mut copy = |bytes: &[u8]| {
+        view.slice(at..at + bytes.len()).copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    if decoded.is_empty() {
+        plane.pieces(range.clone(), copy)
+    } else {
+        copy(&decoded)
+    }
+    Ok(())
+}
+
+/// What the host decodes. `decoded` are the stored bytes, unless they lie in the plane as they are.
+fn by_host<T: Real + Default>(
+    view: &mut wgpu::BufferViewMut,
+    plane: &Plane,
+    range: &Range<usize>,
+    decoded: &[u8],
+) -> Result<()> {
+    let format = plane.format();
+    let mut values = vec![T::default(); range.len()];
+    if decoded.is_empty() {
+        plane.fill(range.clone(), &mut values, |bytes, out| decode::real(&format, bytes, out));
+    } else {
+        decode::real(&format, decoded, &mut values);
+    }
+    plane.transform().apply(&mut values);
+    let bytes: &[u8] = bytemuck::cast_slice(&values);
+    view.slice(..bytes.len()).copy_from_slice(bytes);
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The device's half, written out for one program: see `shaders/expr.wgsl`.
+
+use std::fmt::Write as _;
+
+use super::{Arg, MaskArg, MaskOp, One, Program, Slot, Step, Two};
+use crate::dtype::DType;
+use crate::real::Real;
+
+/// Whole powers to this one are written as products.
+const WHOLE: f64 = 64.0;
+
+/// Why a device cannot compute this program, if it cannot.
+pub(crate) fn unfit<T: Real>(program: &Program, f64: bool) -> Option<&'static str> {
+    let wide = T::DTYPE == DType::F64;
+    let transcendent = |step: &Step| match step {
+        Step::One { op, .. } => matches!(op, One::Exp | One::Log),
+        Step::Two { op: Two::Pow, b, .. } => !is_whole(*b),
+        _ => false,
+    };
+    let odd = |arg: &Arg| match arg {
+        // In pairs of f32 a constant must be in the range of f32.
+        Arg::Constant(c) => !c.is_finite() || (!f64 && *c != 0.0 && !(1e-30..1e30).contains(&c.abs())),
+        Arg::Register(_) => false,
+    };
+    let args = |step: &Step| match step {
+        Step::Load { .. } => false,
+        Step::One { a, .. } => odd(a),
+        Step::Two { a, b, .. } => odd(a) || odd(b),
+    };
+    if wide && !f64 {
+        Some("it has no 64-bit floats, which these inputs need")
+    } else if program.is_custom() {
+        Some("a function of the caller's joins the masks")
+    } else if wide && program.steps.iter().any(transcendent) {
+        Some("it has no exp and log of 64-bit floats")
+    } else if program.steps.iter().any(args)
+        || [program.data(), program.variance.unwrap_or(program.data())].iter().any(odd)
+    {
+        Some("a constant is beyond its numbers")
+    } else {
+        None
+    }
+}
+
+fn is_whole(power: Arg) -> bool {
+    matches!(power, Arg::Constant(p) if p.fract() == 0.0 && p.abs() <= WHOLE)
+}
+
+/// The whole shader.
+pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
+    let wide = T::DTYPE == DType::F64;
+    let mut out = String::new();
+    if f64 {
+        out.push_str(include_str!("../../../shaders/expr_f64.wgsl"));
+    } else {
+        // Pairs of f32: what they are made of, without the planes of a stack.
+        out.push_str("alias real = f32;\nconst SPLIT: real = 4097.0;\n");
+        out.push_str("fn opaque(x: real) -> real { return bitcast<f32>(bitcast<u32>(x) ^ params.opaque_zero); }\n");
+        out.push_str(include_str!("../../../shaders/expr_pair.wgsl"));
+        out.push_str(include_str!("../../../shaders/pair.wgsl"));
+    }
+    out.push_str(include_str!("../../../shaders/expr.wgsl"));
+    let real = if wide { "f64" } else { "f32" };
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        // Writing to a String cannot fail.
+        let _ = out.write_fmt(text);
+        out.push('\n');
+    };
+    line(format_args!("@group(0) @binding(5) var<storage, read_write> out_data: array<{real}>;"));
+    line(format_args!("@group(0) @binding(6) var<storage, read_write> out_variance: array<{real}>;"));
+    if wide {
+        line(format_args!("@group(0) @binding(3) var<storage, read> wide: array<f64>;"));
+        line(format_args!("fn wide_at(slot: u32, pixel: u32) -> num {{"));
+        line(format_args!("    let at = slot * params.pixels + pixel;"));
+        line(format_args!("    odd = odd || (wide_bits[2u * at + 1u] & 0x7ff00000u) == 0x7ff00000u;"));
+        line(format_args!("    return wide[at];"));
+        line(format_args!("}}"));
+        line(format_args!("fn wide_variance_at(slot: u32, pixel: u32) -> num {{"));
+        line(format_args!("    see_sign(wide_bits[2u * (slot * params.pixels + pixel) + 1u]);"));
+        line(format_args!("    return wide_at(slot, pixel);"));
+        line(format_args!("}}"));
+        // What is finite in f64 but not in f32 is computed once more by the host: dear, but right.
+        line(format_args!("fn finished(x: num) -> f64 {{ let narrowed = result(x); return x; }}"));
+    } else {
+        line(format_args!("fn finished(x: num) -> f32 {{ return result(x); }}"));
+    }
+    line(format_args!("@compute @workgroup_size(64)"));
+    line(format_args!("fn main("));
+    line(format_args!("    @builtin(global_invocation_id) id: vec3<u32>,"));
+    line(format_args!("    @builtin(local_invocation_index) lane: u32,"));
+    line(format_args!("    @builtin(workgroup_id) group: vec3<u32>,"));
+    line(format_args!(") {{"));
+    line(format_args!("    let live = id.x < params.pixels;"));
+    line(format_args!("    let p = min(id.x, params.pixels - 1u);"));
+    // Each step has a name of its own; a register has that of the last step that wrote it.
+    let mut holder = vec![0usize; program.registers];
+    let number = |arg: Arg, holder: &[usize]| match arg {
+        Arg::Register(r) => format!("t{}", holder[r]),
+        Arg::Constant(c) if f64 => format!("num({c:?}lf)"),
+        Arg::Constant(c) => {
+            let hi = c as f32;
+            format!("num({hi:?}f, {:?}f)", (c - f64::from(hi)) as f32)
+        }
+    };
+    for (i, step) in program.steps.iter().enumerate() {
+        let (to, text) = match *step {
+            Step::Load { to, from, variance } => {
+                let of = if variance { "_variance" } else { "" };
+                let text = match from {
+                    Slot::Narrow(slot) => format!("narrow{of}_at({slot}u, p)"),
+                    Slot::Wide(slot) => format!("wide{of}_at({slot}u, p)"),
+                };
+                (to, text)
+            }
+            Step::One { op, to, a } => {
+                let name = match op {
+                    One::Neg => "neg",
+                    One::Abs => "abs",
+                    One::Sign => "sign",
+                    One::Sqrt => "sqrt",
+                    One::Exp => "exp",
+                    One::Log => "log",
+                };
+                (to, format!("e_{name}({})", number(a, &holder)))
+            }
+            Step::Two { op: Two::Pow, to, a, b: Arg::Constant(power) } if is_whole(Arg::Constant(power)) => {
+                (to, format!("e_whole_power({}, {}u, {})", number(a, &holder), power.abs() as u32, power < 0.0))
+            }
+            Step::Two { op, to, a, b } => {
+                let name = match op {
+                    Two::Add => "add",
+                    Two::Sub => "sub",
+                    Two::Mul => "mul",
+                    Two::Div => "div",
+                    Two::Pow => "power",
+                    Two::Min => "min",
+                    Two::Max => "max",
+                    Two::AtMost => "at_most",
+                    Two::Below => "below",
+                    Two::Share => "share",
+                };
+                (to, format!("e_{name}({}, {})", number(a, &holder), number(b, &holder)))
+            }
+        };
+        line(format_args!("    let t{i} = {text};"));
+        holder[to] = i;
+    }
+    line(format_args!("    let data = finished({});", number(program.data(), &holder)));
+    if let Some(variance) = program.variance {
+        line(format_args!("    let variance = finished({});", number(variance, &holder)));
+    }
+    let mask = |arg: MaskArg| match arg {
+        MaskArg::Input(slot) => format!("masks[{slot}u * params.pixels + p]"),
+        MaskArg::Step(i) => format!("m{i}"),
+    };
+    if program.mask.is_some() {
+        for (i, step) in program.mask_steps.iter().enumerate() {
+            let sign = if matches!(step.op, MaskOp::And) { "&" } else { "|" };
+            line(format_args!("    let m{i} = {} {sign} {};", mask(step.a), mask(step.b)));
+        }
+    }
+    line(format_args!("    if live {{"));
+    line(format_args!("        out_data[p] = data;"));
+    if program.variance.is_some() {
+        line(format_args!("        out_variance[p] = variance;"));
+    }
+    if let Some(arg) = program.mask {
+        line(format_args!("        out_mask[p] = {};", mask(arg)));
+    }
+    line(format_args!("    }}"));
+    line(format_args!("    mark(lane, group.x);"));
+    line(format_args!("}}"));
+    out
+}

@@ -1,0 +1,185 @@
+//! Where results go: arrays in memory, or the images of a file. And what all jobs share around the loop over tiles.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use crate::dtype::DType;
+use crate::fits::{Compression, FitsFile, FitsWriter};
+use crate::pixels::{Pixels, shaped};
+use crate::plane::Plane;
+use crate::real::Real;
+use crate::tiles::{Control, Outputs, Sink, Tile};
+use crate::{Error, Result};
+
+/// Host memory for buffers unless told otherwise.
+pub const DEFAULT_MEMORY: u64 = 1 << 30;
+
+/// Called with (pixels done, pixels in all), from one thread at a time.
+pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// How a job is run, whatever it computes.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub memory: u64,
+    pub compression: Option<Compression>,
+    pub cancel: Option<Arc<AtomicBool>>,
+    pub progress: Option<Progress>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { memory: DEFAULT_MEMORY, compression: None, cancel: None, progress: None }
+    }
+}
+
+impl Settings {
+    /// Calls `run` with what steers the loop over tiles.
+    pub(crate) fn steer<R>(&self, run: impl FnOnce(&Control<'_>) -> R) -> R {
+        let progress = self.progress.as_deref().map(|p| |done: u64, all: u64| p(done, all));
+        run(&Control {
+            memory: self.memory,
+            cancel: self.cancel.as_deref(),
+            progress: progress.as_ref().map(|p| p as &(dyn Fn(u64, u64) + Sync)),
+        })
+    }
+}
+
+/// An output that is an input would destroy it.
+pub(crate) fn refuse_input<'a>(path: &Path, mut inputs: impl Iterator<Item = &'a FitsFile>) -> Result<()> {
+    let Ok(meta) = std::fs::metadata(path) else { return Ok(()) };
+    if inputs.any(|f| f.is_file(&meta)) { Err(Error::OutputIsInput { path: path.to_path_buf() }) } else { Ok(()) }
+}
+
+/// Bytes of headers and of pixels read so far in all files behind these planes.
+pub(crate) fn bytes_read<'a>(planes: impl Iterator<Item = &'a Plane>) -> (u64, u64) {
+    let mut seen = HashSet::new();
+    let mappings = planes.filter_map(Plane::section).map(|s| s.mapping());
+    mappings.filter(|m| seen.insert(Arc::as_ptr(m))).map(|m| m.bytes_read()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+}
+
+/// A band of more pixels is no tile of any engine.
+const BAND_PIXELS: usize = 512 << 10;
+/// About what a pixel takes in buffers besides the stored numbers of its planes.
+const PIXEL_BYTES: usize = 64;
+
+/// Planes whose compressed tiles are so large that a band of every one is no tile of the engine are decoded to temporary
+/// files first: otherwise each of their tiles would be decoded for every piece of it. So are those that are not read in
+/// the order of their tiles.
+pub(crate) fn spooled<'a>(planes: &'a [Plane], settings: &Settings) -> Result<Cow<'a, [Plane]>> {
+    let packed: Vec<&Plane> = planes.iter().filter(|p| !p.is_plain()).collect();
+    let band = packed.iter().map(|p| p.band()).max().unwrap_or(0);
+    let pixel: usize = packed.iter().map(|p| p.format().size()).sum::<usize>() + PIXEL_BYTES;
+    let crosswise = packed.iter().any(|p| p.is_crosswise());
+    if band <= BAND_PIXELS && (2 * pixel * band) as u64 <= settings.memory / 2 && !crosswise {
+        return Ok(Cow::Borrowed(planes));
+    }
+    let one = |p: &Plane| match &settings.cancel {
+        Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
+        _ => p.spooled(),
+    };
+    // Each thread holds a band and what decodes it.
+    let held = (rayon::current_num_threads() * band * PIXEL_BYTES / 2) as u64;
+    let done: Result<Vec<_>> =
+        if held <= settings.memory { planes.par_iter().map(one).collect() } else { planes.iter().map(one).collect() };
+    done.map(Cow::Owned)
+}
+
+/// Bits of a mask in the type that it is written in.
+pub(crate) fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Result<Pixels> {
+    match dtype {
+        DType::U8 => shaped(mask.into_iter().map(|m| m as u8).collect(), shape),
+        DType::U16 => shaped(mask.into_iter().map(|m| m as u16).collect(), shape),
+        _ => shaped(mask, shape),
+    }
+}
+
+/// Tiles to arrays.
+pub(crate) struct MemorySink<T> {
+    pub data: Vec<T>,
+    pub variance: Vec<T>,
+    pub mask: Vec<u32>,
+}
+
+impl<T> MemorySink<T> {
+    /// Room for `pixels` pixels.
+    pub(crate) fn new(pixels: usize, outputs: Outputs) -> Self {
+        let of = |used: bool| if used { pixels } else { 0 };
+        MemorySink {
+            data: Vec::with_capacity(pixels),
+            variance: Vec::with_capacity(of(outputs.variance)),
+            mask: Vec::with_capacity(of(outputs.mask)),
+        }
+    }
+}
+
+impl<T: Real> Sink<T> for MemorySink<T> {
+    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
+        self.data.extend_from_slice(&tile.data);
+        self.variance.extend_from_slice(&tile.variance);
+        self.mask.extend_from_slice(&tile.mask);
+        Ok(())
+    }
+}
+
+/// Tiles to the images of a file.
+pub(crate) struct FileSink<'a> {
+    writer: &'a mut FitsWriter,
+    /// Index of SCI; VAR and DQ follow, where they come out.
+    image: usize,
+    variance: bool,
+    mask: Option<DType>,
+    bytes: Vec<u8>,
+}
+
+/// Pixels that are encoded at once, so that bytes stay in the cache between encoding, checksum and writing.
+const ENCODE: usize = 64 << 10;
+
+impl<'a> FileSink<'a> {
+    pub(crate) fn new(writer: &'a mut FitsWriter, image: usize, variance: bool, mask: Option<DType>) -> Self {
+        FileSink { writer, image, variance, mask, bytes: Vec::new() }
+    }
+
+    fn plane<V: Copy>(
+        &mut self,
+        image: usize,
+        first: usize,
+        values: &[V],
+        size: usize,
+        encode: impl Fn(V, &mut [u8]),
+    ) -> Result<()> {
+        let mut at = first;
+        for piece in values.chunks(ENCODE) {
+            self.bytes.resize(piece.len() * size, 0);
+            for (v, out) in piece.iter().zip(self.bytes.chunks_exact_mut(size)) {
+                encode(*v, out);
+            }
+            self.writer.write(image, (at * size) as u64, &self.bytes)?;
+            at += piece.len();
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Sink<T> for FileSink<'_> {
+    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
+        let (image, first) = (self.image, tile.range.start);
+        self.plane(image, first, &tile.data, size_of::<T>(), T::write_be)?;
+        if self.variance {
+            self.plane(image + 1, first, &tile.variance, size_of::<T>(), T::write_be)?;
+        }
+        let (mask, image) = (&tile.mask, image + 1 + usize::from(self.variance));
+        match self.mask {
+            None => Ok(()),
+            Some(DType::U8) => self.plane(image, first, mask, 1, |m, out| out[0] = m as u8),
+            Some(DType::U16) => {
+                self.plane(image, first, mask, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))
+            }
+            Some(_) => self.plane(image, first, mask, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes())),
+        }
+    }
+}
