@@ -70,6 +70,22 @@ impl Engine {
         }
     }
 
+    /// As [`gpu`](Self::gpu), but as if the adapter had no 64-bit floats, as many have not: to try what is done there.
+    ///
+    /// # Errors
+    /// As [`gpu`](Self::gpu).
+    #[doc(hidden)]
+    pub fn gpu_without_f64(adapter: Option<&str>, threads: usize) -> Result<Self> {
+        #[cfg(feature = "gpu")]
+        {
+            Ok(Engine::Gpu(Box::new(GpuEngine::without_f64(adapter, threads)?)))
+        }
+        #[cfg(not(feature = "gpu"))]
+        {
+            Self::gpu(adapter, threads)
+        }
+    }
+
     /// "cpu" or "gpu".
     pub fn name(&self) -> &'static str {
         match self {

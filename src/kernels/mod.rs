@@ -51,10 +51,13 @@ mod tests {
     use super::*;
 
     fn module<T: Real, K: Kernel>() -> naga::Module {
-        let source = source::<T, K>();
-        let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
+        parsed(&source::<T, K>(), &format!("{} {}", K::STEM, T::DTYPE))
+    }
+
+    fn parsed(source: &str, what: &str) -> naga::Module {
+        let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(source)));
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
-        validator.validate(&module).unwrap_or_else(|e| panic!("{} {}: {e:?}", K::STEM, T::DTYPE));
+        validator.validate(&module).unwrap_or_else(|e| panic!("{what}: {e:?}"));
         module
     }
 
@@ -81,6 +84,42 @@ mod tests {
         let stack = offsets!(stack::Params: frames, pixels, opaque_zero, forbidden);
         assert_eq!(layout(&module::<f32, stack::Stack<f32>>()), stack);
         assert_eq!(layout(&module::<f64, stack::Stack<f64>>()), stack);
+    }
+
+    /// Every step and every kind of input, in each form that the shader of an expression has.
+    #[test]
+    fn expressions_are_written_out_as_valid_shaders() {
+        use expr::{Arg, MaskArg, MaskOp, MaskStep, One, Program, Slot, Step, Two};
+        let expr = offsets!(expr::Params: pixels, opaque_zero);
+        let whole = [One::Neg, One::Abs, One::Sign, One::Sqrt];
+        let transcendent = [One::Exp, One::Log];
+        let twos = [Two::Add, Two::Sub, Two::Mul, Two::Div, Two::Min, Two::Max, Two::AtMost, Two::Below, Two::Share];
+        for (wide, f64) in [(false, true), (false, false), (true, true)] {
+            let slot = if wide { Slot::Wide(0) } else { Slot::Narrow(0) };
+            let mut program = Program { registers: 2, masks: vec![0, 1], ..Program::default() };
+            program.steps.push(Step::Load { to: 0, from: slot, variance: false });
+            program.steps.push(Step::Load { to: 1, from: slot, variance: true });
+            let (a, b) = (Arg::Register(0), Arg::Register(1));
+            let ones = whole.iter().chain(transcendent.iter().filter(|_| !wide));
+            program.steps.extend(ones.map(|&op| Step::One { op, to: 0, a }));
+            program.steps.extend(twos.iter().map(|&op| Step::Two { op, to: 1, a, b }));
+            for power in [3.0, -2.0, 0.3, 1e-3].into_iter().take(if wide { 2 } else { 4 }) {
+                program.steps.push(Step::Two { op: Two::Pow, to: 0, a: b, b: Arg::Constant(power) });
+            }
+            program.steps.push(Step::Two { op: Two::Mul, to: 0, a, b: Arg::Constant(-1.5e-7) });
+            (program.data, program.variance, program.mask) = (Some(a), Some(b), Some(MaskArg::Step(1)));
+            let inputs = (MaskArg::Input(0), MaskArg::Input(1));
+            program.mask_steps.push(MaskStep { op: MaskOp::Or, a: inputs.0, b: inputs.1 });
+            program.mask_steps.push(MaskStep { op: MaskOp::And, a: MaskArg::Step(0), b: inputs.1 });
+            let source = if wide {
+                assert_eq!(expr::wgsl::unfit::<f64>(&program, f64), None);
+                expr::wgsl::source::<f64>(&program, f64)
+            } else {
+                assert_eq!(expr::wgsl::unfit::<f32>(&program, f64), None);
+                expr::wgsl::source::<f32>(&program, f64)
+            };
+            assert_eq!(layout(&parsed(&source, "expr")), expr, "wide {wide}, f64 {f64}");
+        }
     }
 
     #[test]

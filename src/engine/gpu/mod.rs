@@ -122,15 +122,24 @@ impl GpuEngine {
     pub(crate) fn hardware(threads: usize) -> Result<Self> {
         let best = sorted().into_iter().find(|a| a.get_info().device_type != DeviceType::Cpu);
         let adapter = best.ok_or_else(|| Error::NoAdapter("no hardware adapter was found".into()))?;
-        Self::open(&adapter, threads)
+        Self::open(&adapter, threads, Features::SHADER_F64)
     }
 
     /// The best adapter whose name contains `name` (upper and lower case are one).
     pub(crate) fn new(name: Option<&str>, threads: usize) -> Result<Self> {
+        Self::with_features(name, threads, Features::SHADER_F64)
+    }
+
+    /// The same as if it had no 64-bit floats.
+    pub(crate) fn without_f64(name: Option<&str>, threads: usize) -> Result<Self> {
+        Self::with_features(name, threads, Features::empty())
+    }
+
+    fn with_features(name: Option<&str>, threads: usize, features: Features) -> Result<Self> {
         let all = sorted();
         let wanted = name.unwrap_or_default().to_lowercase();
         match all.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted)) {
-            Some(adapter) => Self::open(adapter, threads),
+            Some(adapter) => Self::open(adapter, threads, features),
             None if all.is_empty() => {
                 Err(Error::NoAdapter("no adapter was found; is a Vulkan driver installed?".into()))
             }
@@ -141,11 +150,12 @@ impl GpuEngine {
         }
     }
 
-    fn open(adapter: &wgpu::Adapter, threads: usize) -> Result<Self> {
+    /// With those of these features that it has.
+    fn open(adapter: &wgpu::Adapter, threads: usize, features: Features) -> Result<Self> {
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ndastro"),
-            required_features: adapter.features() & Features::SHADER_F64,
+            required_features: adapter.features() & features,
             // The adapter's own limits: the defaults are smaller.
             required_limits: adapter.limits(),
             ..Default::default()
