@@ -136,6 +136,9 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
+    /// World coordinates: a header whose WCS cannot be used, or a position that is none.
+    #[error("WCS: {0}")]
+    Wcs(String),
     /// A parameter outside its domain.
     #[error("{0}")]
     Parameter(String),

@@ -46,6 +46,7 @@ mod simd;
 mod stack;
 mod stats;
 mod tiles;
+mod wcs;
 mod window;
 mod writing;
 
@@ -60,6 +61,7 @@ pub use nddata::NDAstroData;
 pub use pixels::Pixels;
 pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};
 pub use stats::Stats;
+pub use wcs::{AxisSlice, Wcs};
 pub use window::Window;
 pub use writing::WriteOptions;
 
