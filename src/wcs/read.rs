@@ -295,8 +295,19 @@ fn celestial(
     // In a distortion the indices of PV are those of its terms.
     let mut fixed = of_lon;
     let mut plane = [0.0; PV];
+    let defaults: &[(usize, f64)] = match code {
+        "SZP" => &[(3, 90.0)],
+        "CYP" => &[(1, 1.0), (2, 1.0)],
+        "CEA" => &[(1, 1.0)],
+        "AIR" => &[(1, 90.0)],
+        "HPX" => &[(1, 4.0), (2, 3.0)],
+        _ => &[],
+    };
+    for &(m, v) in defaults {
+        plane[m] = v;
+    }
     for (p, v) in plane.iter_mut().zip(&of_lat) {
-        *p = v.unwrap_or(0.0);
+        *p = v.unwrap_or(*p);
     }
     let projection = match code {
         "TPV" => {
@@ -338,6 +349,13 @@ fn celestial(
             Projection::from_code("SFL", &[]).map_err(|e| refuse(&e.to_string()))?
         }
         _ if code.bytes().any(|b| b.is_ascii_lowercase()) => return Err(refuse("unknown projection")),
+        "COP" | "COE" | "COD" | "COO" | "BON" if of_lat[1].is_none() => {
+            return Err(refuse(&format!("without PV{}_1", lat + 1)));
+        }
+        "ZPN" if of_lat.iter().all(Option::is_none) => return Err(refuse(&format!("without PV{}_m", lat + 1))),
+        "HPX" if !plane[1..3].iter().all(|v| (1.0..=1e6).contains(v) && v.fract() == 0.0) => {
+            return Err(refuse(&format!("PV{0}_1 and PV{0}_2 are no numbers of facets", lat + 1)));
+        }
         _ => Projection::from_code(code, &plane[..30]).map_err(|e| refuse(&e.to_string()))?,
     };
     let phi0 = fixed[1].unwrap_or(0.0);
