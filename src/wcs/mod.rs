@@ -84,7 +84,7 @@ impl fmt::Debug for Wcs {
 
 impl Wcs {
     /// The primary WCS of a header; `None` where it has none, that is no CTYPE, CRVAL, CRPIX, CDELT, CD or PC. The image
-    /// has as many pixel axes as NAXIS says, or if there is none as many as there are world axes.
+    /// has as many pixel axes as NAXIS says, or if that is 0 or not there as many as there are world axes.
     ///
     /// # Errors
     /// [`Error::Wcs`] names the keyword: what is not supported, contradicts itself or cannot be inverted.

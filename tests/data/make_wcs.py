@@ -1,4 +1,4 @@
-"""World coordinates by astropy 8.0.2 (WCSLIB 8.x) and numpy 2: the truth for the tests of src/wcs, in wcs.json.
+"""World coordinates by astropy 8.0.2 and numpy 2.4.6: the truth for the tests of src/wcs, in wcs.json.
 
     python3 make_wcs.py [folder ...]
     python3 make_wcs.py --written FILE    # judge the cards that the ignored test `cards_for_astropy` wrote
