@@ -139,6 +139,9 @@ pub enum Error {
     /// Units that do not go together.
     #[error("{0}")]
     Unit(String),
+    /// World coordinates: a header whose WCS cannot be used, or a position that is none.
+    #[error("WCS: {0}")]
+    Wcs(String),
     /// A parameter outside its domain.
     #[error("{0}")]
     Parameter(String),

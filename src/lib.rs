@@ -52,6 +52,7 @@ mod stats;
 mod tiles;
 mod unit;
 mod view;
+mod wcs;
 mod window;
 mod writing;
 
@@ -71,6 +72,7 @@ pub use slice::{Slice, Slices};
 pub use stack::{Combine, Stack};
 pub use stats::Stats;
 pub use unit::Unit;
+pub use wcs::Wcs;
 pub use window::Window;
 pub use writing::WriteOptions;
 
