@@ -259,6 +259,16 @@ impl AstroData {
     }
 }
 
+/// The extension of `input` that goes with extension `index` of the first: by EXTNAME and EXTVER where the first
+/// says them, else, and where there is only one, by place.
+pub(crate) fn partner<'a>(first: &AstroData, index: usize, input: &'a AstroData) -> Result<&'a NDAstroData> {
+    let wanted = &first[index];
+    match wanted.ver() {
+        Some(ver) if first.len() > 1 && input.iter().all(|e| e.ver().is_some()) => input.extension(wanted.name(), ver),
+        _ => Ok(&input[index]),
+    }
+}
+
 impl Index<usize> for AstroData {
     type Output = NDAstroData;
 

@@ -8,8 +8,8 @@ use std::time::Instant;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::Expr;
-use crate::expr::plan::Plan;
-use crate::fits::{Compression, FitsFile, FitsWriter, Header};
+use crate::expr::plan::{Options, Plan};
+use crate::fits::{Compression, FitsFile, FitsWriter, HduSpec, Header, RawHdu};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_pixels, refuse_input, spooled};
 use crate::real::Real;
@@ -26,7 +26,8 @@ pub struct Calculation {
     phu: Header,
     /// Files that must not be written over.
     files: Vec<FitsFile>,
-    ignore_units: bool,
+    tables: Vec<RawHdu>,
+    options: Options,
     settings: Settings,
 }
 
@@ -37,7 +38,8 @@ impl Calculation {
             expressions,
             phu: Header::new(),
             files: Vec::new(),
-            ignore_units: false,
+            tables: Vec::new(),
+            options: Options::default(),
             settings: Settings::default(),
         }
     }
@@ -54,9 +56,33 @@ impl Calculation {
         self
     }
 
+    /// HDUs that are written behind the result, as they are.
+    pub fn tables(mut self, tables: Vec<RawHdu>) -> Self {
+        self.tables = tables;
+        self
+    }
+
+    /// Whether variances are used (default) or left unread.
+    pub fn use_variance(mut self, yes: bool) -> Self {
+        self.options.ignore_variance = !yes;
+        self
+    }
+
+    /// Whether masks are used (default) or left unread.
+    pub fn use_mask(mut self, yes: bool) -> Self {
+        self.options.ignore_mask = !yes;
+        self
+    }
+
     /// Whether units are left alone: neither checked nor converted nor written.
     pub fn ignore_units(mut self, yes: bool) -> Self {
-        self.ignore_units = yes;
+        self.options.ignore_units = yes;
+        self
+    }
+
+    /// Whether the WCS of all containers of an expression must agree.
+    pub fn compare_wcs(mut self, yes: bool) -> Self {
+        self.options.compare_wcs = yes;
         self
     }
 
@@ -145,7 +171,15 @@ impl Calculation {
             let ver = i as i64 + 1;
             images.extend(planes_of(&plan.header, unit, ver, &plan.shape, types, self.settings.compression));
         }
-        let mut writer = FitsWriter::create(path, overwrite, &self.phu, images)?;
+        let mut phu = self.phu.clone();
+        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
+        phu.set("NEXTEND", (images.len() + self.tables.len()) as i64, "number of extensions");
+        let mut hdus = vec![HduSpec::Header(phu)];
+        hdus.extend(images.into_iter().map(HduSpec::Image));
+        // A primary that is no image of an extension, as random groups are, has no place behind others.
+        hdus.extend(self.tables.iter().filter(|t| !t.is_primary()).map(|t| HduSpec::Raw(t.clone(), None)));
+        let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
+        writer.cancel(self.settings.cancel.clone());
         let mut counters = Counters::default();
         for (plan, &first) in plans.iter().zip(&firsts) {
             let mut sink = FileSink::new(&mut writer, first, plan.outputs().variance, plan.mask);
@@ -159,7 +193,7 @@ impl Calculation {
     }
 
     fn plans(&self) -> Result<Vec<Plan>> {
-        self.expressions.iter().map(|e| Plan::new(e, self.ignore_units)).collect()
+        self.expressions.iter().map(|e| Plan::new(e, self.options)).collect()
     }
 
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {

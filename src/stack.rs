@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
@@ -401,15 +402,5 @@ impl Plan {
     fn images(&self) -> impl Iterator<Item = ImageSpec> {
         let types = [Some(self.compute), Some(self.compute), self.mask_out];
         planes_of(&self.header, self.frames[0].unit(), self.ver, &self.shape, types, self.compression)
-    }
-}
-
-/// The extension of `input` that is stacked with extension `index` of the first: by EXTNAME and EXTVER where the first
-/// says them, else, and where there is only one, by place.
-fn partner<'a>(first: &AstroData, index: usize, input: &'a AstroData) -> Result<&'a NDAstroData> {
-    let wanted = &first[index];
-    match wanted.ver() {
-        Some(ver) if first.len() > 1 && input.iter().all(|e| e.ver().is_some()) => input.extension(wanted.name(), ver),
-        _ => Ok(&input[index]),
     }
 }

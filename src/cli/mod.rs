@@ -4,6 +4,7 @@
 //! with one message and nothing written; 2 bad usage; 130 and 143 interrupted by SIGINT and SIGTERM.
 
 pub mod bench;
+mod calc;
 mod copy;
 mod demo;
 mod engines;
@@ -12,6 +13,7 @@ mod info;
 mod input;
 mod night;
 mod preview;
+mod progress;
 mod signals;
 mod stack;
 
@@ -40,6 +42,8 @@ struct Cli {
 enum Verb {
     /// Combine frames into one, with variance and mask
     Stack(stack::StackArgs),
+    /// Compute an expression over files, with units, variance and mask
+    Calc(calc::CalcArgs),
     /// Extensions, shapes, types, planes, units; no pixel is read without --hash
     Info(info::InfoArgs),
     /// Read a file and write it again: to unpack it, to tile-compress it
@@ -117,6 +121,20 @@ impl Common {
             self.say(&format!("warning: {warning}"));
         }
         file.map_or(Ok(()), |f| f.finish(stats))
+    }
+
+    /// The same, and a line that says what was done.
+    fn finish(&self, stats: &Stats, file: Option<StatsFile>, engine: &Engine, what: &str) -> Result<()> {
+        self.report(stats, file)?;
+        self.say(&format!(
+            "{} {what}, {} pixels, {:.3} s ({:.2} GB/s of input) on {}",
+            stats.frames,
+            stats.pixels,
+            stats.seconds,
+            stats.bytes_read as f64 / stats.seconds.max(1e-9) / 1e9,
+            engine.describe()
+        ));
+        Ok(())
     }
 }
 
@@ -208,6 +226,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Stack(args) => stack::run(&args),
+        Verb::Calc(args) => calc::run(&args),
         Verb::Info(args) => info::run(&args),
         Verb::Copy(args) => copy::run(&args),
         Verb::Header(args) => header::run(&args),

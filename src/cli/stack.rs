@@ -1,14 +1,12 @@
 //! `ndastro stack`: frames in, one out.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Common;
 use super::input::{InputArgs, PackArgs};
+use super::progress::with_progress;
 use crate::{AstroData, Result, Stack};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -87,44 +85,18 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     if let Some(zero) = &args.zero {
         stack = stack.zero(zero.clone());
     }
-    let bar = progress_bar(common.quiet);
-    if let Some(bar) = bar.clone() {
-        stack = stack.progress(Arc::new(move |done, all| {
-            bar.set_length(all);
-            bar.set_position(done);
-        }));
-    }
-    let stats = stack.write(&engine, &args.output, common.overwrite);
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    let stats = stats?;
-    common.report(&stats, stats_file)?;
-    common.say(&format!(
-        "{} frames, {} pixels, {:.3} s ({:.2} GB/s of input) on {}",
-        stats.frames,
-        stats.pixels,
-        stats.seconds,
-        stats.bytes_read as f64 / stats.seconds.max(1e-9) / 1e9,
-        engine.describe()
-    ));
-    Ok(())
+    let stats = with_progress(common.quiet, |progress| {
+        let stack = match progress {
+            Some(progress) => stack.progress(progress),
+            None => stack,
+        };
+        stack.write(&engine, &args.output, common.overwrite)
+    })?;
+    common.finish(&stats, stats_file, &engine, "frames")
 }
 
 /// `SCI,2`.
-fn parse_extension(text: &str) -> std::result::Result<(String, i64), String> {
+pub(super) fn parse_extension(text: &str) -> std::result::Result<(String, i64), String> {
     let parts = text.rsplit_once(',').and_then(|(name, ver)| Some((name.to_string(), ver.trim().parse().ok()?)));
     parts.ok_or_else(|| format!("{text:?} is not NAME,VER like SCI,2"))
-}
-
-/// A bar on a terminal, nothing elsewhere.
-fn progress_bar(quiet: bool) -> Option<ProgressBar> {
-    if quiet || !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let bar = ProgressBar::new(1);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} % {elapsed_precise} eta {eta}") {
-        bar.set_style(style);
-    }
-    Some(bar)
 }

@@ -31,9 +31,18 @@ pub(crate) struct Plan {
     pub leaves: Vec<NDAstroData>,
 }
 
+/// What of the containers is used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub ignore_variance: bool,
+    pub ignore_mask: bool,
+    pub ignore_units: bool,
+    pub compare_wcs: bool,
+}
+
 impl Plan {
-    pub(crate) fn new(expr: &Expr, ignore_units: bool) -> Result<Self> {
-        let mut planner = Planner { ignore_units, ..Planner::default() };
+    pub(crate) fn new(expr: &Expr, options: Options) -> Result<Self> {
+        let mut planner = Planner { options, ..Planner::default() };
         let value = planner.value(expr)?;
         let shape = value.shape.clone();
         let variance = planner.dag.variance(value.id);
@@ -88,7 +97,7 @@ struct Value {
 #[derive(Default)]
 struct Planner {
     dag: Dag,
-    ignore_units: bool,
+    options: Options,
     planes: Vec<Plane>,
     known: HashMap<Origin, usize>,
     /// Data and variance of the leaves, to know one again.
@@ -134,7 +143,7 @@ impl Planner {
                     Some(v) => self.dag.number(s.value, v),
                     None => self.dag.constant(s.value),
                 };
-                let unit = s.unit.clone().filter(|_| !self.ignore_units).map_or(Of::Bare, Of::Unit);
+                let unit = s.unit.clone().filter(|_| !self.options.ignore_units).map_or(Of::Bare, Of::Unit);
                 Ok(Value { id, unit, mask: None, shape: Vec::new() })
             }
             Node::One(function, x) => {
@@ -166,18 +175,19 @@ impl Planner {
     }
 
     fn leaf(&mut self, nd: &NDAstroData) -> Value {
-        let key = (nd.data_plane().origin(), nd.variance_plane().map(Plane::origin));
+        let Options { ignore_variance, ignore_mask, ignore_units, .. } = self.options;
+        let key = (nd.data_plane().origin(), nd.variance_plane().filter(|_| !ignore_variance).map(Plane::origin));
         let leaf = self.variables.iter().position(|v| *v == key).unwrap_or_else(|| {
             self.variables.push(key);
             self.leaves.push(nd.clone());
             self.variables.len() - 1
         });
         let id = self.samples(nd.data_plane(), false, leaf);
-        if let Some(plane) = nd.variance_plane() {
+        if let Some(plane) = nd.variance_plane().filter(|_| !ignore_variance) {
             let variance = self.samples(plane, true, leaf);
             self.dag.random(id, variance);
         }
-        let mask = nd.mask_plane().map(|plane| {
+        let mask = nd.mask_plane().filter(|_| !ignore_mask).map(|plane| {
             let input = self.plane(plane);
             let at = self.mask_inputs.iter().position(|&i| i == input).unwrap_or_else(|| {
                 self.mask_inputs.push(input);
@@ -185,7 +195,7 @@ impl Planner {
             });
             MaskArg::Input(at)
         });
-        let unit = nd.unit().filter(|_| !self.ignore_units).map_or(Of::Nothing, |u| Of::Unit(Unit::from(u)));
+        let unit = nd.unit().filter(|_| !ignore_units).map_or(Of::Nothing, |u| Of::Unit(Unit::from(u)));
         Value { id, unit, mask, shape: nd.shape() }
     }
 

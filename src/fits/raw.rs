@@ -94,7 +94,7 @@ impl RawHdu {
         &self.map
     }
 
-    pub(super) fn is_primary(&self) -> bool {
+    pub(crate) fn is_primary(&self) -> bool {
         self.hdu.index == 0
     }
 }
