@@ -8,7 +8,8 @@ use std::time::Instant;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::Expr;
-use crate::expr::plan::{Options, Plan};
+use crate::expr::collapse::resolved;
+use crate::expr::plan::{Options, Plan, leaves};
 use crate::fits::{Compression, FitsFile, FitsWriter, HduSpec, Header, RawHdu};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_pixels, refuse_input, spooled};
@@ -116,9 +117,9 @@ impl Calculation {
     /// Shapes or units that do not go together, a file that changed, a budget that is too small.
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
         let started = Instant::now();
-        let plans = self.plans()?;
-        let before = read_so_far(&plans).1;
         let mut counters = Counters::default();
+        let before = self.read_so_far().1;
+        let plans = self.plans(engine, &mut counters)?;
         let mut extensions = Vec::new();
         for (i, plan) in plans.iter().enumerate() {
             let nd = match plan.compute {
@@ -138,7 +139,7 @@ impl Calculation {
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
         let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs());
-        counters.add(self.run(engine, plan, &mut sink)?);
+        counters.add(compute::<T>(plan, engine, &self.settings, &mut sink)?);
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?).with_meta(plan.header.clone());
         if plan.outputs().variance {
             nd = nd.with_variance(T::pixels(sink.variance, &plan.shape)?)?;
@@ -160,8 +161,9 @@ impl Calculation {
         let started = Instant::now();
         let path = path.as_ref();
         refuse_input(path, self.files.iter())?;
-        let plans = self.plans()?;
-        let before = read_so_far(&plans).1;
+        let mut counters = Counters::default();
+        let before = self.read_so_far().1;
+        let plans = self.plans(engine, &mut counters)?;
         let mut images = Vec::new();
         let mut firsts = Vec::new();
         for (i, plan) in plans.iter().enumerate() {
@@ -180,36 +182,34 @@ impl Calculation {
         hdus.extend(self.tables.iter().filter(|t| !t.is_primary()).map(|t| HduSpec::Raw(t.clone(), None)));
         let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
         writer.cancel(self.settings.cancel.clone());
-        let mut counters = Counters::default();
         for (plan, &first) in plans.iter().zip(&firsts) {
             let mut sink = FileSink::new(&mut writer, first, plan.outputs().variance, plan.mask);
             counters.add(match plan.compute {
-                DType::F64 => self.run::<f64>(engine, plan, &mut sink)?,
-                _ => self.run::<f32>(engine, plan, &mut sink)?,
+                DType::F64 => compute::<f64>(plan, engine, &self.settings, &mut sink)?,
+                _ => compute::<f32>(plan, engine, &self.settings, &mut sink)?,
             });
         }
         writer.finish()?;
         Ok(self.stats(engine, &plans, counters, (started, before)))
     }
 
-    fn plans(&self) -> Result<Vec<Plan>> {
-        self.expressions.iter().map(|e| Plan::new(e, self.options)).collect()
+    /// A plan for each expression, what is collapsed in it computed.
+    fn plans(&self, engine: &Engine, counters: &mut Counters) -> Result<Vec<Plan>> {
+        let plan = |e: &Expr| {
+            let e = resolved(e, engine, self.options, &self.settings, counters)?;
+            Plan::new(&e, self.options)
+        };
+        self.expressions.iter().map(plan).collect()
     }
 
-    fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
-        let planes = spooled(&plan.planes, &self.settings)?;
-        let job = Job {
-            inputs: planes.iter().collect(),
-            pixels: plan.pixels(),
-            row: plan.shape.last().copied().unwrap_or(1),
-            outputs: plan.outputs(),
-            work: Work::Expr(&plan.program),
-        };
-        self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
+    /// Bytes of headers and of pixels read so far in all files of the calculation.
+    fn read_so_far(&self) -> (u64, u64) {
+        let leaves: Vec<NDAstroData> = self.expressions.iter().flat_map(leaves).collect();
+        bytes_read(leaves.iter().flat_map(NDAstroData::planes))
     }
 
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
-        let (headers, pixels) = read_so_far(plans);
+        let (headers, pixels) = self.read_so_far();
         Stats {
             engine: engine.name(),
             adapter: engine.adapter().map(String::from),
@@ -222,7 +222,20 @@ impl Calculation {
     }
 }
 
-/// Bytes of headers and of pixels read so far in all files of the calculation.
-fn read_so_far(plans: &[Plan]) -> (u64, u64) {
-    bytes_read(plans.iter().flat_map(|p| &p.planes))
+/// All pixels of a plan into a sink.
+pub(crate) fn compute<T: Real + Default>(
+    plan: &Plan,
+    engine: &Engine,
+    settings: &Settings,
+    sink: &mut dyn Sink<T>,
+) -> Result<Counters> {
+    let planes = spooled(&plan.planes, settings)?;
+    let job = Job {
+        inputs: planes.iter().collect(),
+        pixels: plan.pixels(),
+        row: plan.shape.last().copied().unwrap_or(1),
+        outputs: plan.outputs(),
+        work: Work::Expr(&plan.program),
+    };
+    settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
 }

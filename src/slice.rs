@@ -52,7 +52,7 @@ impl Slice {
 pub struct Slices(Vec<Slice>);
 
 /// A slice of an axis of known length: what numpy's rules come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AxisSlice {
     /// Places start, start + step, ...: `len` of them.
     Range { start: usize, step: isize, len: usize },

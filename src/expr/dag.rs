@@ -266,9 +266,21 @@ impl Dag {
         gradient
     }
 
+    /// The slope of a node by a random variable; `None` if it is 0 everywhere.
+    pub(super) fn slope(&mut self, root: Id, variable: Id) -> Option<Id> {
+        let slope = self.gradient(root).remove(&variable)?;
+        (self.value(slope) != Some(ZERO)).then_some(slope)
+    }
+
     /// The variance of a node; `None` if it depends on no random variable.
     pub(super) fn variance(&mut self, root: Id) -> Option<Id> {
-        let gradient = self.gradient(root);
+        self.variance_without(root, &[])
+    }
+
+    /// The same without the share of some variables.
+    pub(super) fn variance_without(&mut self, root: Id, apart: &[Id]) -> Option<Id> {
+        let mut gradient = self.gradient(root);
+        gradient.retain(|id, _| !apart.contains(id));
         if gradient.is_empty() {
             return None;
         }

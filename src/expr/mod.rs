@@ -14,12 +14,15 @@
 //! - *Integers* are computed as floating-point numbers: they never wrap.
 //! - *Header and WCS* of the result are those of the first container that has one.
 
+pub(crate) mod collapse;
 mod dag;
 mod operators;
 pub(crate) mod plan;
 
 use std::fmt;
 use std::sync::Arc;
+
+use collapse::Statistic;
 
 use crate::engine::Engine;
 use crate::kernels::expr::{One, Two};
@@ -148,6 +151,8 @@ pub(crate) enum Node {
     Scalar(Scalar),
     One(Function, Expr),
     Two(Two, Expr, Expr, Rules),
+    /// Axes as numpy has them; none is all.
+    Collapse(Statistic, Vec<isize>, Expr),
     /// What cannot be computed, and why.
     Wrong(String),
 }
@@ -223,6 +228,43 @@ impl Expr {
         Self::two(Two::Max, self, other)
     }
 
+    fn collapse(self, statistic: Statistic, axes: &[isize]) -> Self {
+        Self::new(Node::Collapse(statistic, axes.to_vec(), self))
+    }
+
+    /// The sum along axes, as numpy numbers them (negative ones from the end); all of them if there is none.
+    ///
+    /// Of masked samples the least bad count, as in a stack. Evaluated when its result is needed, as a container of its
+    /// own: what is computed from it and from its operands is not correlated.
+    pub fn sum(self, axes: &[isize]) -> Self {
+        self.collapse(Statistic::Sum, axes)
+    }
+
+    /// The mean along axes; see [`sum`](Self::sum).
+    pub fn mean(self, axes: &[isize]) -> Self {
+        self.collapse(Statistic::Mean, axes)
+    }
+
+    /// The smallest along axes, with its variance; NaN if one is. See [`sum`](Self::sum).
+    pub fn min_along(self, axes: &[isize]) -> Self {
+        self.collapse(Statistic::Min, axes)
+    }
+
+    /// The largest along axes, with its variance; NaN if one is. See [`sum`](Self::sum).
+    pub fn max_along(self, axes: &[isize]) -> Self {
+        self.collapse(Statistic::Max, axes)
+    }
+
+    /// The median along axes; see [`sum`](Self::sum). Its variance is that of about normal samples.
+    pub fn median(self, axes: &[isize]) -> Self {
+        self.collapse(Statistic::Median, axes)
+    }
+
+    /// The standard deviation along axes, of n samples by n as numpy has it; see [`sum`](Self::sum).
+    pub fn std(self, axes: &[isize]) -> Self {
+        self.collapse(Statistic::Std, axes)
+    }
+
     /// With other rules for the operation on two that this is.
     fn ruled(self, change: impl FnOnce(&mut Rules)) -> Self {
         let mut node = Node::clone(&self.0);
@@ -295,6 +337,7 @@ impl fmt::Debug for Expr {
             Node::One(Function::Log10, x) => write!(f, "Log10({x:?})"),
             Node::One(Function::Pow(p), x) => write!(f, "Pow({x:?}, {p})"),
             Node::Two(op, a, b, _) => write!(f, "{op:?}({a:?}, {b:?})"),
+            Node::Collapse(statistic, axes, x) => write!(f, "{statistic:?}({x:?}, {axes:?})"),
             Node::Wrong(why) => write!(f, "Wrong({why})"),
         }
     }

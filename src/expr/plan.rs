@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::collapse::{axes_of, left};
 use super::dag::{Dag, Id, InputSlot};
 use super::{Correlation, Expr, Function, MaskRule, Node, Propagation, Rules};
 use crate::dtype::DType;
@@ -40,32 +41,84 @@ pub(crate) struct Options {
     pub compare_wcs: bool,
 }
 
+/// A random variable that is the same along collapsed axes: the plan of the slope of the result by it.
+pub(crate) struct Shared {
+    pub plan: Plan,
+    /// Its variance: a plane, or a number.
+    pub variance: Option<Plane>,
+    pub number: f64,
+    /// Along which axes of the result it repeats.
+    pub repeats: Vec<bool>,
+}
+
 impl Plan {
     pub(crate) fn new(expr: &Expr, options: Options) -> Result<Self> {
+        Ok(Self::with_shared(expr, options, None)?.0)
+    }
+
+    /// The plan, and those of the variables that repeat along axes that are to be summed: their share is left out of the
+    /// variance of the plan.
+    pub(crate) fn with_shared(expr: &Expr, options: Options, summed: Option<&[bool]>) -> Result<(Self, Vec<Shared>)> {
         let mut planner = Planner { options, ..Planner::default() };
         let value = planner.value(expr)?;
+        if options.compare_wcs {
+            compare_wcs(&[expr])?;
+        }
+        let mut shared = Vec::new();
+        let mut apart = Vec::new();
+        for variable in planner.random.clone() {
+            let Some(summed) = summed else { break };
+            let missing = value.shape.len() - variable.shape.len();
+            let repeats: Vec<bool> = (0..value.shape.len())
+                .map(|i| value.shape[i] > 1 && (i < missing || variable.shape[i - missing] == 1))
+                .collect();
+            if !repeats.iter().zip(summed).any(|(r, s)| *r && *s) {
+                continue;
+            }
+            apart.push(variable.id);
+            // It does not matter where the slope is nothing but 0.
+            if let Some(slope) = planner.dag.slope(value.id, variable.id) {
+                let plan = planner.plan(slope, None, &value)?;
+                shared.push(Shared { plan, variance: variable.variance, number: variable.number, repeats });
+            }
+        }
+        let variance = planner.dag.variance_without(value.id, &apart);
+        Ok((planner.plan(value.id, variance, &value)?, shared))
+    }
+}
+
+impl Planner {
+    /// What computes these nodes.
+    fn plan(&self, data: Id, variance: Option<Id>, value: &Value) -> Result<Plan> {
+        let planner = self;
         let shape = value.shape.clone();
-        let variance = planner.dag.variance(value.id);
-        let mut program = planner.dag.compile(value.id, variance);
-        program.masks = planner.mask_inputs;
-        program.mask_steps = planner.mask_steps;
-        program.mask = value.mask;
-        let planes: Vec<Plane> = planner.planes.iter().map(|p| p.broadcast(&shape)).collect::<Result<_>>()?;
+        let mut program = planner.dag.compile(data, variance);
+        (program.mask_steps, program.mask) = (planner.mask_steps.clone(), value.mask);
+        let masks = joined_from(&mut program.mask_steps, &mut program.mask);
+        program.masks = masks.into_iter().map(|i| planner.mask_inputs[i]).collect();
+        // Planes that nothing is computed from are not read.
+        let mut planes = Vec::new();
+        for input in program.narrow.iter_mut().chain(&mut program.wide).chain(&mut program.masks) {
+            planes.push(planner.planes[*input].broadcast(&shape)?);
+            *input = planes.len() - 1;
+        }
         let compute = if program.wide.is_empty() { DType::F32 } else { DType::F64 };
         // The mask is as wide as the widest that goes into it.
         let mask = value.mask.and_then(|_| {
             let width = program.masks.iter().map(|&i| planes[i].format().size()).max();
             width.map(|w| [DType::U8, DType::U16, DType::U32][w.ilog2() as usize])
         });
-        let unit = match value.unit {
-            Of::Unit(unit) => Some(unit),
+        let unit = match &value.unit {
+            Of::Unit(unit) => Some(unit.clone()),
             Of::Bare | Of::Nothing => None,
         };
         let header = planner.leaves.iter().map(NDAstroData::meta).find(|h| !h.is_empty());
         let header = header.cloned().unwrap_or_else(Header::new);
-        Ok(Plan { program, planes, shape, unit, header, compute, mask, leaves: planner.leaves })
+        Ok(Plan { program, planes, shape, unit, header, compute, mask, leaves: planner.leaves.clone() })
     }
+}
 
+impl Plan {
     pub(crate) fn pixels(&self) -> usize {
         self.shape.iter().product()
     }
@@ -94,6 +147,15 @@ struct Value {
     shape: Vec<usize>,
 }
 
+/// A random variable.
+#[derive(Clone)]
+struct Variable {
+    id: Id,
+    shape: Vec<usize>,
+    variance: Option<Plane>,
+    number: f64,
+}
+
 #[derive(Default)]
 struct Planner {
     dag: Dag,
@@ -105,6 +167,7 @@ struct Planner {
     mask_inputs: Vec<usize>,
     mask_steps: Vec<MaskStep>,
     leaves: Vec<NDAstroData>,
+    random: Vec<Variable>,
     done: HashMap<*const Node, Value>,
 }
 
@@ -140,12 +203,17 @@ impl Planner {
             Node::Leaf(nd) => Ok(self.leaf(nd)),
             Node::Scalar(s) => {
                 let id = match s.variance {
-                    Some(v) => self.dag.number(s.value, v),
+                    Some(v) => {
+                        let id = self.dag.number(s.value, v);
+                        self.random.push(Variable { id, shape: Vec::new(), variance: None, number: v });
+                        id
+                    }
                     None => self.dag.constant(s.value),
                 };
                 let unit = s.unit.clone().filter(|_| !self.options.ignore_units).map_or(Of::Bare, Of::Unit);
                 Ok(Value { id, unit, mask: None, shape: Vec::new() })
             }
+            Node::Collapse(..) => Err(Error::Parameter("a collapse was not computed".into())),
             Node::One(function, x) => {
                 let x = self.of(x)?;
                 self.function(*function, x)
@@ -153,7 +221,7 @@ impl Planner {
             Node::Two(op, a, b, rules) => {
                 let (left, right) = (self.of(a)?, self.of(b)?);
                 if rules.compare_wcs {
-                    compare_wcs(a, b)?;
+                    compare_wcs(&[a, b])?;
                 }
                 self.operation(*op, left, right, rules)
             }
@@ -186,6 +254,10 @@ impl Planner {
         if let Some(plane) = nd.variance_plane().filter(|_| !ignore_variance) {
             let variance = self.samples(plane, true, leaf);
             self.dag.random(id, variance);
+            if !self.random.iter().any(|v| v.id == id) {
+                let variance = Some(plane.clone());
+                self.random.push(Variable { id, shape: nd.shape(), variance, number: 0.0 });
+            }
         }
         let mask = nd.mask_plane().filter(|_| !ignore_mask).map(|plane| {
             let input = self.plane(plane);
@@ -306,9 +378,50 @@ impl Planner {
 fn operands(expr: &Expr) -> Vec<&Expr> {
     match expr.node() {
         Node::Leaf(_) | Node::Scalar(_) | Node::Wrong(_) => Vec::new(),
-        Node::One(_, x) => vec![x],
+        Node::One(_, x) | Node::Collapse(_, _, x) => vec![x],
         Node::Two(_, a, b, _) => vec![a, b],
     }
+}
+
+/// Keeps those steps alone that a mask needs, and returns the inputs that they need, in the order of their new numbers.
+fn joined_from(steps: &mut Vec<MaskStep>, mask: &mut Option<MaskArg>) -> Vec<usize> {
+    let Some(root) = mask else {
+        steps.clear();
+        return Vec::new();
+    };
+    let mut needed = vec![false; steps.len()];
+    if let MaskArg::Step(i) = root {
+        needed[*i] = true;
+    }
+    for i in (0..steps.len()).rev() {
+        for arg in [steps[i].a, steps[i].b] {
+            if let (MaskArg::Step(k), true) = (arg, needed[i]) {
+                needed[k] = true;
+            }
+        }
+    }
+    let mut inputs: Vec<usize> = Vec::new();
+    let mut places = vec![0; steps.len()];
+    let mut kept = Vec::new();
+    let mut renumber = |arg: &mut MaskArg, places: &[usize]| match arg {
+        MaskArg::Step(i) => *i = places[*i],
+        MaskArg::Input(i) => {
+            let at = inputs.iter().position(|k| k == i).unwrap_or_else(|| {
+                inputs.push(*i);
+                inputs.len() - 1
+            });
+            *i = at;
+        }
+    };
+    for (i, mut step) in std::mem::take(steps).into_iter().enumerate().filter(|(i, _)| needed[*i]) {
+        renumber(&mut step.a, &places);
+        renumber(&mut step.b, &places);
+        places[i] = kept.len();
+        kept.push(step);
+    }
+    renumber(root, &places);
+    *steps = kept;
+    inputs
 }
 
 /// A unit for messages.
@@ -393,7 +506,7 @@ fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
 }
 
 /// All nodes below, each once, operands before what uses them.
-fn walk(root: &Expr) -> Vec<Expr> {
+pub(super) fn walk(root: &Expr) -> Vec<Expr> {
     let mut seen = std::collections::HashSet::new();
     let mut order = Vec::new();
     let mut open = vec![(root.clone(), false)];
@@ -411,60 +524,111 @@ fn walk(root: &Expr) -> Vec<Expr> {
 
 /// The shape of an expression, from those of its parts.
 pub(super) fn shape(root: &Expr) -> Result<Vec<usize>> {
-    let mut shape = Vec::new();
+    Ok(shapes(root)?.remove(&root.place()).unwrap_or_default())
+}
+
+/// Shapes of all parts.
+fn shapes(root: &Expr) -> Result<HashMap<*const Node, Vec<usize>>> {
+    let mut shapes: HashMap<*const Node, Vec<usize>> = HashMap::new();
     for expr in walk(root) {
-        match expr.node() {
-            Node::Leaf(nd) => shape = broadcast(&shape, &nd.shape())?,
-            Node::Two(_, _, _, Rules { correlation: Correlation::Pixels(nd), .. }) => {
-                shape = broadcast(&shape, &nd.shape())?;
+        let of = |e: &Expr| shapes.get(&e.place()).cloned().unwrap_or_default();
+        let shape = match expr.node() {
+            Node::Leaf(nd) => nd.shape(),
+            Node::Scalar(_) => Vec::new(),
+            Node::One(_, x) => of(x),
+            Node::Two(_, a, b, rules) => {
+                let shape = broadcast(&of(a), &of(b))?;
+                match &rules.correlation {
+                    Correlation::Pixels(nd) => broadcast(&shape, &nd.shape())?,
+                    _ => shape,
+                }
+            }
+            Node::Collapse(_, axes, x) => {
+                let shape = of(x);
+                left(&shape, &axes_of(axes, shape.len())?)
             }
             Node::Wrong(why) => return Err(Error::Parameter(why.clone())),
-            _ => {}
-        }
+        };
+        shapes.insert(expr.place(), shape);
     }
-    Ok(shape)
+    Ok(shapes)
 }
 
 /// The same expression of parts of its containers.
 pub(super) fn sliced(root: &Expr, slices: &Slices) -> Result<Expr> {
-    let shape = shape(root)?;
-    let slices = slices.resolve(&shape)?;
-    // Axes that a container does not have, or repeats, are taken of the result alone.
-    let part = |nd: &NDAstroData| {
-        let own = nd.shape();
-        let missing = shape.len() - own.len();
-        let fit = own.iter().zip(&shape[missing..]).zip(&slices[missing..]).map(|((&len, &all), slice)| match *slice {
-            slice if len == all => slice,
-            AxisSlice::Range { .. } => AxisSlice::Range { start: 0, step: 1, len: 1 },
-            AxisSlice::Index(_) => AxisSlice::Index(0),
-        });
-        nd.sliced(&fit.collect::<Vec<_>>())
-    };
-    let mut made: HashMap<*const Node, Expr> = HashMap::new();
-    let order = walk(root);
-    for expr in &order {
-        let of = |e: &Expr| made.get(&e.place()).cloned().unwrap_or_else(|| e.clone());
-        let node = match expr.node() {
-            Node::Leaf(nd) => Node::Leaf(part(nd)),
-            Node::Scalar(_) | Node::Wrong(_) => {
-                made.insert(expr.place(), expr.clone());
-                continue;
-            }
-            Node::One(f, x) => Node::One(*f, of(x)),
-            Node::Two(op, a, b, rules) => {
-                let mut rules = rules.clone();
-                if let Correlation::Pixels(nd) = &mut rules.correlation {
-                    *nd = part(nd);
-                }
-                Node::Two(*op, of(a), of(b), rules)
-            }
-        };
-        made.insert(expr.place(), Expr::new(node));
-    }
-    Ok(made.remove(&root.place()).unwrap_or_else(|| root.clone()))
+    let shapes = shapes(root)?;
+    let of = |e: &Expr| shapes.get(&e.place()).cloned().unwrap_or_default();
+    let slices = slices.resolve(&of(root))?;
+    let mut made = HashMap::new();
+    Ok(part(root, &slices, &of, &mut made))
 }
 
-/// Whether all containers of two operands that have a WCS have one WCS.
-fn compare_wcs(_a: &Expr, _b: &Expr) -> Result<()> {
+/// The part of an expression that slices of what it is in come to. Axes that it does not have, or repeats, are taken of
+/// the whole alone.
+fn part(
+    expr: &Expr,
+    slices: &[AxisSlice],
+    of: &impl Fn(&Expr) -> Vec<usize>,
+    made: &mut HashMap<(*const Node, Vec<AxisSlice>), Expr>,
+) -> Expr {
+    let own = of(expr);
+    let slices = fitting(slices, &own);
+    let key = (expr.place(), slices.clone());
+    if let Some(done) = made.get(&key) {
+        return done.clone();
+    }
+    let node = match expr.node() {
+        Node::Leaf(nd) => Some(Node::Leaf(nd.sliced(&slices))),
+        Node::Scalar(_) | Node::Wrong(_) => None,
+        Node::One(f, x) => Some(Node::One(*f, part(x, &slices, of, made))),
+        Node::Two(op, a, b, rules) => {
+            let mut rules = rules.clone();
+            if let Correlation::Pixels(nd) = &mut rules.correlation {
+                *nd = nd.sliced(&fitting(&slices, &nd.shape()));
+            }
+            Some(Node::Two(*op, part(a, &slices, of, made), part(b, &slices, of, made), rules))
+        }
+        Node::Collapse(statistic, axes, x) => {
+            let inner = of(x);
+            // The axes were checked when the shapes were found.
+            let collapsed = axes_of(axes, inner.len()).unwrap_or_else(|_| vec![false; inner.len()]);
+            let mut kept = slices.iter();
+            let all = |len: usize| AxisSlice::Range { start: 0, step: 1, len };
+            let whole = inner
+                .iter()
+                .zip(&collapsed)
+                .map(|(&len, &c)| if c { all(len) } else { kept.next().copied().unwrap_or(all(len)) });
+            let whole: Vec<AxisSlice> = whole.collect();
+            // Axes that are dropped move those behind them.
+            let stays = |s: &AxisSlice| matches!(s, AxisSlice::Range { .. });
+            let axes = (0..inner.len()).filter(|&i| collapsed[i]);
+            let axes = axes.map(|i| whole[..i].iter().filter(|s| stays(s)).count() as isize).collect();
+            Some(Node::Collapse(*statistic, axes, part(x, &whole, of, made)))
+        }
+    };
+    let result = node.map_or_else(|| expr.clone(), Expr::new);
+    made.insert(key, result.clone());
+    result
+}
+
+/// Slices of a result as slices of an operand of this shape.
+fn fitting(slices: &[AxisSlice], own: &[usize]) -> Vec<AxisSlice> {
+    let missing = slices.len().saturating_sub(own.len());
+    let one = |(&len, slice): (&usize, &AxisSlice)| match *slice {
+        AxisSlice::Index(_) if len == 1 => AxisSlice::Index(0),
+        AxisSlice::Range { .. } if len == 1 => AxisSlice::Range { start: 0, step: 1, len: 1 },
+        other => other,
+    };
+    own.iter().zip(&slices[missing..]).map(one).collect()
+}
+
+/// Whether all containers of some operands that have a WCS have one WCS.
+fn compare_wcs(_operands: &[&Expr]) -> Result<()> {
     Ok(())
+}
+
+/// All containers of an expression.
+pub(crate) fn leaves(root: &Expr) -> Vec<NDAstroData> {
+    let leaf = |e: Expr| if let Node::Leaf(nd) = e.node() { Some(nd.clone()) } else { None };
+    walk(root).into_iter().filter_map(leaf).collect()
 }

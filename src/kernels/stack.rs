@@ -60,6 +60,11 @@ impl Levels {
         Levels { forbidden }
     }
 
+    /// Level of a sample with these bits: how many levels do not admit them all.
+    pub(crate) fn level_of(&self, bits: u32) -> u32 {
+        self.forbidden.iter().map(|f| u32::from(bits & f != 0)).sum()
+    }
+
     pub(crate) fn forbidden(&self) -> &[u32; MAX_LEVELS] {
         &self.forbidden
     }

@@ -27,7 +27,9 @@ pub(crate) mod wgsl;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use cpu::{Sheet, Task, compute};
+#[cfg(feature = "gpu")]
+pub(crate) use cpu::compute;
+pub(crate) use cpu::{Sheet, Task};
 
 use crate::kernels::Kernel;
 use crate::real::Real;

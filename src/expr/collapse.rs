@@ -1,0 +1,519 @@
+//! Collapses: sum, mean, min, max, median, std along axes, with variance and mask.
+//!
+//! At each pixel of the result the samples of the best level of the DQ hierarchy count, as in a stack; its mask is the OR
+//! of theirs. What is not finite and not masked stays so in the result.
+//!
+//! | | value | variance |
+//! |---|---|---|
+//! | sum | sum x_i | sum v_i, and (sum of slopes)^2 v of each operand that repeats along the axes |
+//! | mean | sum / n | that of the sum / n^2 |
+//! | min, max | x_k | v_k of that very sample |
+//! | median | middle sample, or mean of both | f(n) sum v_i / n^2, for about normal samples; f goes from 1 to pi/2 |
+//! | std | sqrt(sum (x_i - mean)^2 / n), as numpy has it | sum (x_i - mean)^2 v_i / (n^2 std^2) |
+//!
+//! An operand that repeats along a collapsed axis (one bias for all planes of a cube, a number with a variance) is one
+//! random variable for all of it, so its error does not average out: sum and mean carry it in full. In the others it
+//! counts as if it was drawn anew for each sample, but in min and max, where one sample is taken.
+//!
+//! Sums run over pairs of f64; the spread is of differences from the mean, in a second pass. A median needs all samples
+//! of a pixel at once, so the result is made in parts that fit the memory; the others read as they go.
+
+use std::collections::HashMap;
+
+use super::plan::{Options, Plan, Shared};
+use super::{Expr, Node};
+use crate::calculation::compute;
+use crate::engine::Engine;
+use crate::kernels::stack::Levels;
+use crate::nddata::NDAstroData;
+use crate::output::{MemorySink, Settings, mask_pixels};
+use crate::real::Real;
+use crate::slice::{AxisSlice, Slice, Slices};
+use crate::tiles::{Counters, Sink, Tile};
+use crate::{DType, Error, Result};
+
+/// What the samples along the axes become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statistic {
+    Sum,
+    Mean,
+    Min,
+    Max,
+    Median,
+    Std,
+}
+
+/// Axes to be collapsed: numbers as numpy has them, negative ones from the end; none is all.
+pub(super) fn axes_of(axes: &[isize], rank: usize) -> Result<Vec<bool>> {
+    let mut collapsed = vec![axes.is_empty(); rank];
+    for &axis in axes {
+        let at = if axis < 0 { axis.checked_add_unsigned(rank) } else { Some(axis) };
+        match at.and_then(|a| usize::try_from(a).ok()).filter(|&a| a < rank && !collapsed[a]) {
+            Some(a) => collapsed[a] = true,
+            None => {
+                return Err(Error::Parameter(format!(
+                    "axis {axis} of an image of {rank} axes: each that there is, once"
+                )));
+            }
+        }
+    }
+    Ok(collapsed)
+}
+
+/// The shape that is left.
+pub(super) fn left(shape: &[usize], collapsed: &[bool]) -> Vec<usize> {
+    shape.iter().zip(collapsed).filter(|(_, c)| !**c).map(|(&n, _)| n).collect()
+}
+
+/// The expression with every collapse in it computed, the innermost first.
+pub(crate) fn resolved(
+    root: &Expr,
+    engine: &Engine,
+    options: Options,
+    settings: &Settings,
+    counters: &mut Counters,
+) -> Result<Expr> {
+    let order = super::plan::walk(root);
+    if !order.iter().any(|e| matches!(e.node(), Node::Collapse(..))) {
+        return Ok(root.clone());
+    }
+    let mut made: HashMap<*const Node, Expr> = HashMap::new();
+    for expr in order {
+        let of = |e: &Expr| made.get(&e.place()).cloned().unwrap_or_else(|| e.clone());
+        let new = match expr.node() {
+            Node::Leaf(_) | Node::Scalar(_) | Node::Wrong(_) => expr.clone(),
+            Node::One(f, x) => Expr::new(Node::One(*f, of(x))),
+            Node::Two(op, a, b, rules) => Expr::new(Node::Two(*op, of(a), of(b), rules.clone())),
+            Node::Collapse(statistic, axes, x) => {
+                let job = Collapse { engine, options, settings, statistic: *statistic };
+                job.run(&of(x), axes, counters)?.into()
+            }
+        };
+        made.insert(expr.place(), new);
+    }
+    Ok(made.remove(&root.place()).unwrap_or_else(|| root.clone()))
+}
+
+struct Collapse<'a> {
+    engine: &'a Engine,
+    options: Options,
+    settings: &'a Settings,
+    statistic: Statistic,
+}
+
+impl Collapse<'_> {
+    fn run(&self, of: &Expr, axes: &[isize], counters: &mut Counters) -> Result<NDAstroData> {
+        let shape = of.shape()?;
+        let collapsed = axes_of(axes, shape.len())?;
+        let linear = matches!(self.statistic, Statistic::Sum | Statistic::Mean);
+        let (plan, shared) = Plan::with_shared(of, self.options, linear.then_some(&collapsed[..]))?;
+        let result = match plan.compute {
+            DType::F64 => self.typed::<f64>(of, &plan, &shared, &collapsed, counters)?,
+            _ => self.typed::<f32>(of, &plan, &shared, &collapsed, counters)?,
+        };
+        let mut nd = result.with_meta(plan.header.clone());
+        if let Some(unit) = &plan.unit {
+            nd = nd.with_unit(unit.as_str());
+        }
+        Ok(nd)
+    }
+
+    fn typed<T: Real + Default>(
+        &self,
+        of: &Expr,
+        plan: &Plan,
+        shared: &[Shared],
+        collapsed: &[bool],
+        counters: &mut Counters,
+    ) -> Result<NDAstroData> {
+        let shape = left(&plan.shape, collapsed);
+        let pixels: usize = shape.iter().product();
+        let places = Places::new(&plan.shape, collapsed);
+        let mut sums = Sums::new(pixels)?;
+        let mut fold =
+            |each: &mut (dyn FnMut(&mut Sums, usize, Sample) + Send), plan: &Plan, counters: &mut Counters| {
+                let mut sink = Fold { places: &places, levels: Levels::default(), sums: &mut sums, each };
+                compute::<T>(plan, self.engine, self.settings, &mut sink).map(|c| counters.add(c))
+            };
+        match self.statistic {
+            Statistic::Median => self.medians::<T>(of, collapsed, &shape, &mut sums, counters)?,
+            Statistic::Sum | Statistic::Mean | Statistic::Std => fold(&mut Sums::add, plan, counters)?,
+            Statistic::Min => fold(&mut |s, i, x| s.choose(i, x, |new, old| new < old), plan, counters)?,
+            Statistic::Max => fold(&mut |s, i, x| s.choose(i, x, |new, old| new > old), plan, counters)?,
+        }
+        if self.statistic == Statistic::Std {
+            sums.begin_spread();
+            let mut sink =
+                Fold { places: &places, levels: Levels::default(), sums: &mut sums, each: &mut Sums::spread };
+            counters.add(compute::<T>(plan, self.engine, self.settings, &mut sink)?);
+        }
+        let mut common = vec![0.0; if shared.is_empty() { 0 } else { pixels }];
+        for one in shared {
+            self.common(one, &plan.shape, collapsed, &sums, &mut common, counters)?;
+        }
+        let (data, variance) = sums.finish(self.statistic, &common);
+        let real = |values: Vec<f64>| T::pixels(values.into_iter().map(T::from_f64).collect(), &shape);
+        let mut nd = NDAstroData::new(real(data)?);
+        if plan.outputs().variance || !shared.is_empty() {
+            nd = nd.with_variance(real(variance)?)?;
+        }
+        if let Some(dtype) = plan.mask {
+            nd = nd.with_mask(mask_pixels(sums.mask, dtype, &shape)?)?;
+        }
+        Ok(nd)
+    }
+
+    /// Adds what an operand that repeats along the axes contributes to the variance of the sum: at each of its own pixels
+    /// the slopes of all samples that it is in, together.
+    fn common(
+        &self,
+        one: &Shared,
+        shape: &[usize],
+        collapsed: &[bool],
+        sums: &Sums,
+        common: &mut [f64],
+        counters: &mut Counters,
+    ) -> Result<()> {
+        // Along collapsed axes that it has itself its pixels are apart.
+        let repeated: Vec<bool> = (0..shape.len()).map(|i| collapsed[i] && one.repeats[i]).collect();
+        let own = left(shape, &repeated);
+        let groups: usize = own.iter().product();
+        let mut slopes: Vec<f64> = crate::kernels::decode::reserve_with(&[groups], 0.0)?;
+        let (place, group) = (Places::new(shape, collapsed), Places::new(shape, &repeated));
+        let mut sink = Slopes { place: &place, group: &group, levels: Levels::default(), sums, slopes: &mut slopes };
+        counters.add(match one.plan.compute {
+            DType::F64 => compute::<f64>(&one.plan, self.engine, self.settings, &mut sink)?,
+            _ => compute::<f32>(&one.plan, self.engine, self.settings, &mut sink)?,
+        });
+        let variance = match &one.variance {
+            Some(plane) => Some(plane.broadcast(shape)?.sliced(&first_along(shape, &repeated)).get()?.to_f64()),
+            None => None,
+        };
+        let mut values = variance.iter().flatten();
+        // Which collapsed axes are left in the groups.
+        let rest: Vec<bool> = (0..shape.len()).filter(|&i| !repeated[i]).map(|i| collapsed[i]).collect();
+        let to = Places::new(&own, &rest);
+        for (g, slope) in slopes.iter().enumerate() {
+            let v = values.next().copied().unwrap_or(one.number).max(0.0);
+            common[to.of(g)] += slope * (slope * v);
+        }
+        Ok(())
+    }
+
+    /// Medians of parts of the result that fit the memory.
+    fn medians<T: Real + Default>(
+        &self,
+        of: &Expr,
+        collapsed: &[bool],
+        shape: &[usize],
+        sums: &mut Sums,
+        counters: &mut Counters,
+    ) -> Result<()> {
+        let whole = of.shape()?;
+        let samples: usize = whole.iter().zip(collapsed).filter(|(_, c)| **c).map(|(&n, _)| n).product();
+        // Data, variance and mask as they come, and a copy to be sorted.
+        let bytes = (samples * (2 * size_of::<T>() + 4 + 24)) as u64;
+        if bytes > self.settings.memory {
+            return Err(Error::Budget { needed: bytes, budget: self.settings.memory });
+        }
+        let most = ((self.settings.memory / 2 / bytes.max(1)) as usize).max(1);
+        let mut parts = vec![shape.iter().map(|&n| 0..n).collect::<Vec<_>>()];
+        while let Some(part) = parts.pop() {
+            let pixels: usize = part.iter().map(|r| r.len()).product();
+            if pixels == 0 {
+                continue;
+            }
+            if pixels > most {
+                // The slowest axis that can be cut: rows stay whole as long as they can.
+                let axis = part.iter().position(|r| r.len() > 1).unwrap_or(0);
+                let (start, end) = (part[axis].start, part[axis].end);
+                let middle = start + (end - start) / 2;
+                for range in [middle..end, start..middle] {
+                    let mut half = part.clone();
+                    half[axis] = range;
+                    parts.push(half);
+                }
+                continue;
+            }
+            let mut kept = part.iter().cloned();
+            let slices =
+                collapsed.iter().map(|&c| if c { Slice::ALL } else { kept.next().map_or(Slice::ALL, Slice::from) });
+            let plan = Plan::new(&of.slice(Slices::from(slices.collect::<Vec<_>>()))?, self.options)?;
+            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs());
+            counters.add(compute::<T>(&plan, self.engine, self.settings, &mut sink)?);
+            let places = Places::new(&plan.shape, collapsed);
+            let mut stacks: Vec<Vec<Sample>> = vec![Vec::with_capacity(samples); pixels];
+            for (i, value) in sink.data.iter().enumerate() {
+                stacks[places.of(i)].push(Sample {
+                    value: value.to_f64(),
+                    variance: sink.variance.get(i).map_or(0.0, |v| v.to_f64()),
+                    mask: sink.mask.get(i).copied().unwrap_or(0),
+                    level: 0,
+                });
+            }
+            for (i, stack) in stacks.into_iter().enumerate() {
+                sums.median(flat(&part, shape, i), stack);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pixel of the result that pixel `i` of a part of it is.
+fn flat(part: &[std::ops::Range<usize>], shape: &[usize], mut i: usize) -> usize {
+    let (mut at, mut stride) = (0, 1);
+    for (range, &n) in part.iter().zip(shape).rev() {
+        at += (range.start + i % range.len()) * stride;
+        i /= range.len();
+        stride *= n;
+    }
+    at
+}
+
+/// The first place of each repeated axis, all of the others.
+fn first_along(shape: &[usize], repeated: &[bool]) -> Vec<AxisSlice> {
+    let one = |(&len, &repeated): (&usize, &bool)| match repeated {
+        true => AxisSlice::Index(0),
+        false => AxisSlice::Range { start: 0, step: 1, len },
+    };
+    shape.iter().zip(repeated).map(one).collect()
+}
+
+/// Which pixel of the result each sample belongs to.
+struct Places {
+    shape: Vec<usize>,
+    /// From place to place on each axis; 0 where it is collapsed.
+    strides: Vec<usize>,
+}
+
+impl Places {
+    fn new(shape: &[usize], collapsed: &[bool]) -> Self {
+        let mut strides = vec![0; shape.len()];
+        let mut stride = 1;
+        for i in (0..shape.len()).rev().filter(|&i| !collapsed[i]) {
+            strides[i] = stride;
+            stride *= shape[i];
+        }
+        Places { shape: shape.to_vec(), strides }
+    }
+
+    fn of(&self, mut i: usize) -> usize {
+        let mut at = 0;
+        for (&n, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            at += i % n * stride;
+            i /= n;
+        }
+        at
+    }
+
+    /// Calls `each` with the place of every sample of a range and its number in it.
+    fn walk(&self, range: std::ops::Range<usize>, mut each: impl FnMut(usize, usize)) {
+        let (row, stride) = (self.shape.last().copied().unwrap_or(1), self.strides.last().copied().unwrap_or(0));
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at - at % row + row);
+            let first = self.of(at);
+            for k in 0..end - at {
+                each(first + k * stride, at - range.start + k);
+            }
+            at = end;
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    value: f64,
+    variance: f64,
+    mask: u32,
+    level: u32,
+}
+
+/// What is known of each pixel of the result so far.
+struct Sums {
+    level: Vec<u32>,
+    count: Vec<u64>,
+    /// Sum of the values, and what its rounding lost; or the value that was chosen.
+    sum: Vec<f64>,
+    low: Vec<f64>,
+    variance: Vec<f64>,
+    mask: Vec<u32>,
+    /// Sum of squares of differences from the mean, once the mean is known.
+    spread: Vec<f64>,
+}
+
+/// Of no sample yet.
+const NOTHING: u32 = u32::MAX;
+
+impl Sums {
+    fn new(pixels: usize) -> Result<Self> {
+        let zeros = || crate::kernels::decode::reserve_with(&[pixels], 0.0);
+        Ok(Sums {
+            level: crate::kernels::decode::reserve_with(&[pixels], NOTHING)?,
+            count: crate::kernels::decode::reserve_with(&[pixels], 0u64)?,
+            sum: zeros()?,
+            low: zeros()?,
+            variance: zeros()?,
+            mask: crate::kernels::decode::reserve_with(&[pixels], 0u32)?,
+            spread: Vec::new(),
+        })
+    }
+
+    /// Whether a sample counts; one of a better level begins anew.
+    fn counts(&mut self, i: usize, x: &Sample) -> bool {
+        if x.level < self.level[i] {
+            self.level[i] = x.level;
+            (self.count[i], self.sum[i], self.low[i], self.variance[i], self.mask[i]) = (0, 0.0, 0.0, 0.0, 0);
+        }
+        let counts = x.level == self.level[i];
+        if counts {
+            self.count[i] += 1;
+            self.mask[i] |= x.mask;
+        }
+        counts
+    }
+
+    fn add(&mut self, i: usize, x: Sample) {
+        if self.counts(i, &x) {
+            let (before, sum) = (self.sum[i], self.sum[i] + x.value);
+            // Knuth's two-sum; what is not finite has lost nothing.
+            let of_x = sum - before;
+            let lost = (before - (sum - of_x)) + (x.value - of_x);
+            self.low[i] += if sum.is_finite() { lost } else { 0.0 };
+            self.sum[i] = sum;
+            self.variance[i] += x.variance;
+        }
+    }
+
+    fn choose(&mut self, i: usize, x: Sample, better: impl Fn(f64, f64) -> bool) {
+        if self.counts(i, &x) {
+            let old = self.sum[i];
+            let first = self.count[i] == 1;
+            if first || x.value.is_nan() || (better(x.value, old) && !old.is_nan()) {
+                (self.sum[i], self.variance[i]) = (x.value, x.variance);
+            }
+        }
+    }
+
+    fn mean(&self, i: usize) -> f64 {
+        (self.sum[i] + self.low[i]) / self.count[i].max(1) as f64
+    }
+
+    /// The sums become means; variances are summed anew.
+    fn begin_spread(&mut self) {
+        for i in 0..self.sum.len() {
+            (self.sum[i], self.low[i], self.variance[i]) = (self.mean(i), 0.0, 0.0);
+        }
+        self.spread = vec![0.0; self.sum.len()];
+    }
+
+    fn spread(&mut self, i: usize, x: Sample) {
+        if x.level == self.level[i] {
+            let apart = x.value - self.sum[i];
+            self.spread[i] += apart * apart;
+            self.variance[i] += apart * (apart * x.variance);
+        }
+    }
+
+    fn median(&mut self, i: usize, mut stack: Vec<Sample>) {
+        let levels = Levels::default();
+        for x in &mut stack {
+            x.level = levels.level_of(x.mask);
+            self.counts(i, x);
+        }
+        let best = self.level[i];
+        stack.retain(|x| x.level == best);
+        let n = stack.len();
+        if n == 0 {
+            return;
+        }
+        self.variance[i] = median_factor(n) * stack.iter().map(|x| x.variance).sum::<f64>() / (n * n) as f64;
+        if let Some(nan) = stack.iter().find(|x| x.value.is_nan()) {
+            self.sum[i] = nan.value;
+            return;
+        }
+        let (below, &mut middle, _) = stack.select_nth_unstable_by(n / 2, |a, b| a.value.total_cmp(&b.value));
+        let other = below.iter().map(|x| x.value).fold(f64::NEG_INFINITY, f64::max);
+        self.sum[i] = if n % 2 == 1 { middle.value } else { middle.value / 2.0 + other / 2.0 };
+    }
+
+    /// Data and variance. `common` is what repeated operands add to the variance of the sum.
+    fn finish(&self, statistic: Statistic, common: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let one = |i: usize| {
+            let (n, variance) = (self.count[i] as f64, self.variance[i] + common.get(i).copied().unwrap_or(0.0));
+            match statistic {
+                _ if n == 0.0 => (0.0, 0.0),
+                Statistic::Sum => (self.sum[i] + self.low[i], variance),
+                Statistic::Mean => (self.mean(i), variance / (n * n)),
+                Statistic::Min | Statistic::Max | Statistic::Median => (self.sum[i], variance),
+                Statistic::Std => {
+                    let spread = self.spread[i];
+                    let variance = if spread > 0.0 { variance / (n * spread) } else { spread * 0.0 };
+                    ((spread / n).sqrt(), variance)
+                }
+            }
+        };
+        (0..self.sum.len()).map(one).unzip()
+    }
+}
+
+/// Var(median) / Var(mean) of n normal samples: by simulation to 20 (6 million draws each, good to 0.1 percent), beyond by
+/// what fits it there and tends to pi/2.
+pub(crate) fn median_factor(n: usize) -> f64 {
+    MEDIAN.get(n).copied().unwrap_or_else(|| {
+        let less = if n % 2 == 1 { ODD } else { EVEN };
+        std::f64::consts::FRAC_PI_2 * n as f64 / (n as f64 + less)
+    })
+}
+
+/// Samples to sums.
+struct Fold<'a, 'b> {
+    places: &'a Places,
+    levels: Levels,
+    sums: &'a mut Sums,
+    each: &'a mut (dyn FnMut(&mut Sums, usize, Sample) + Send + 'b),
+}
+
+impl<T: Real> Sink<T> for Fold<'_, '_> {
+    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
+        self.places.walk(tile.range.clone(), |i, k| {
+            let mask = tile.mask.get(k).copied().unwrap_or(0);
+            let x = Sample {
+                value: tile.data[k].to_f64(),
+                variance: tile.variance.get(k).map_or(0.0, |v| v.to_f64()),
+                mask,
+                level: self.levels.level_of(mask),
+            };
+            (self.each)(self.sums, i, x);
+        });
+        Ok(())
+    }
+}
+
+/// Slopes of the samples that counted, summed for each pixel of the operand that they are slopes by.
+struct Slopes<'a> {
+    place: &'a Places,
+    group: &'a Places,
+    levels: Levels,
+    sums: &'a Sums,
+    slopes: &'a mut [f64],
+}
+
+impl<T: Real> Sink<T> for Slopes<'_> {
+    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
+        self.place.walk(tile.range.clone(), |i, k| {
+            let level = self.levels.level_of(tile.mask.get(k).copied().unwrap_or(0));
+            if level == self.sums.level[i] {
+                self.slopes[self.group.of(tile.range.start + k)] += tile.data[k].to_f64();
+            }
+        });
+        Ok(())
+    }
+}
+
+const ODD: f64 = 0.44;
+const EVEN: f64 = 1.4;
+const MEDIAN: [f64; 21] = [
+    0.0, 1.0, 1.0, 1.347, 1.193, 1.433, 1.289, 1.473, 1.345, 1.495, 1.384, 1.509, 1.411, 1.519, 1.43, 1.526, 1.445,
+    1.532, 1.458, 1.535, 1.468,
+];
