@@ -49,6 +49,7 @@ mod stats;
 mod tiles;
 mod view;
 mod window;
+mod windowed;
 mod writing;
 
 pub use astrodata::AstroData;
@@ -64,6 +65,7 @@ pub use slice::{Slice, Slices};
 pub use stack::{Combine, DEFAULT_MEMORY, Progress, Stack};
 pub use stats::Stats;
 pub use window::Window;
+pub use windowed::{windowed_operation, windowed_operation_into};
 pub use writing::WriteOptions;
 
 // The example of the README is compiled as a test.

@@ -1,4 +1,10 @@
 //! The container: pixels with their uncertainty, mask, unit, header and further planes.
+//!
+//! `part.rs` takes parts of it, `edit.rs` changes it, `uncertainty.rs` knows the kinds of an uncertainty.
+
+mod edit;
+mod part;
+mod uncertainty;
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +13,13 @@ use crate::dtype::DType;
 use crate::fits::{FitsFile, Group, Header, UncertaintyKind};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
-use crate::plane::{Plane, Transform};
-use crate::window::Window;
+use crate::plane::Plane;
 use crate::{Error, Result};
+use uncertainty::Uncertainty;
 
 /// Data, uncertainty and mask of one shape, with unit and header. Planes from a file stay there until they are asked
-/// for; clones and windows share them.
+/// for; clones and windows share them. Arrays in memory are shared too, until one of the containers is changed: then it
+/// has its own.
 ///
 /// The variance is sigma squared, in data unit squared. The mask is bits, 0 is good; `no_data` is 16.
 #[derive(Clone)]
@@ -27,30 +34,6 @@ pub struct NDAstroData {
     other: Vec<(String, Plane)>,
     unit: Option<String>,
     meta: Arc<Header>,
-}
-
-/// An uncertainty as it is stored, and as a variance.
-#[derive(Clone)]
-struct Uncertainty {
-    kind: UncertaintyKind,
-    stored: Plane,
-    /// `None` where that is the same, and where nobody knows what the numbers are.
-    converted: Option<Plane>,
-}
-
-impl Uncertainty {
-    fn new(stored: Plane, kind: UncertaintyKind) -> Self {
-        let transform = match kind {
-            UncertaintyKind::StdDev => Some(Transform::Square),
-            UncertaintyKind::InverseVariance => Some(Transform::Reciprocal),
-            UncertaintyKind::Variance | UncertaintyKind::Unknown => None,
-        };
-        Uncertainty { kind, converted: transform.map(|t| stored.transformed(t)), stored }
-    }
-
-    fn variance(&self) -> Option<&Plane> {
-        if self.kind == UncertaintyKind::Variance { Some(&self.stored) } else { self.converted.as_ref() }
-    }
 }
 
 impl NDAstroData {
@@ -89,8 +72,7 @@ impl NDAstroData {
             nd.uncertainty = Some(Uncertainty::new(nd.companion(plane(i)?)?, kind));
         }
         if let Some(i) = group.mask {
-            nd.mask = Some(nd.companion(plane(i)?)?);
-            nd.check_mask()?;
+            nd.mask = Some(nd.mask_of(plane(i)?)?);
         }
         for &i in &group.other {
             nd.other.push((file.hdus()[i].name.clone().unwrap_or_default(), plane(i)?));
@@ -111,26 +93,22 @@ impl NDAstroData {
     /// # Errors
     /// Its shape is not that of the data.
     pub fn with_uncertainty(mut self, uncertainty: impl Into<Pixels>, kind: UncertaintyKind) -> Result<Self> {
-        let stored = self.companion(Plane::memory(uncertainty.into()))?;
-        self.uncertainty = Some(Uncertainty::new(stored, kind));
+        self.set_uncertainty(Some((uncertainty, kind)))?;
         Ok(self)
     }
 
-    /// With a bit mask of at most 32 bits.
+    /// With a bit mask of at most 32 bits; one of `bool` is of 8 bits, 0 and 1.
     ///
     /// # Errors
     /// Its shape is not that of the data, or its type is no integer of at most 32 bits.
     pub fn with_mask(mut self, mask: impl Into<Pixels>) -> Result<Self> {
-        self.mask = Some(self.companion(Plane::memory(mask.into()))?);
-        self.check_mask()?;
+        self.set_mask(Some(mask))?;
         Ok(self)
     }
 
     /// With a further plane of any shape, e.g. OBJMASK; one of this name is replaced.
     pub fn with_other(mut self, name: impl Into<String>, pixels: impl Into<Pixels>) -> Self {
-        let name = name.into();
-        self.other.retain(|(n, _)| !n.eq_ignore_ascii_case(&name));
-        self.other.push((name, Plane::memory(pixels.into())));
+        self.put_other(name.into(), Plane::memory(pixels.into()));
         self
     }
 
@@ -146,6 +124,7 @@ impl NDAstroData {
         self
     }
 
+    /// A plane that must have the shape of the data.
     fn companion(&self, plane: Plane) -> Result<Plane> {
         if plane.shape() == self.data.shape() {
             return Ok(plane);
@@ -158,15 +137,16 @@ impl NDAstroData {
         })
     }
 
-    fn check_mask(&self) -> Result<()> {
-        match &self.mask {
-            Some(m) if !decode::is_mask(&m.format()) => Err(Error::Parameter(format!(
+    /// The same, and be a mask.
+    fn mask_of(&self, plane: Plane) -> Result<Plane> {
+        if !decode::is_mask(&plane.format()) {
+            return Err(Error::Parameter(format!(
                 "{}: a mask must be of unscaled integers of at most 32 bits, found {}",
-                m.label(),
-                m.dtype()
-            ))),
-            _ => Ok(()),
+                plane.label(),
+                plane.dtype()
+            )));
         }
+        self.companion(plane)
     }
 
     /// numpy order. Loads nothing.
@@ -208,7 +188,8 @@ impl NDAstroData {
     }
 
     /// The variance, whatever the kind of the uncertainty; `None` for none and for an unknown one. Loads it, and only
-    /// it, once. One that is stored as such keeps its type.
+    /// it, once. One that is stored as such keeps its type, and its numbers: negative ones count as 0 where something is
+    /// computed with them, and are still there to be seen here.
     ///
     /// # Errors
     /// As [`data`](Self::data).
@@ -271,31 +252,13 @@ impl NDAstroData {
         self.ver
     }
 
-    /// The part in `window`: a container like any other. Reads nothing; what it reads later are its own bytes only,
-    /// and this container stays as lazy as it is. Further planes of the same shape are cut too, others stay whole. Its
-    /// header is that of the whole.
-    ///
-    /// # Errors
-    /// The window does not lie in the image.
-    pub fn window(&self, window: &Window) -> Result<Self> {
-        let part = |p: &Plane| p.window(window);
-        let shape = self.shape();
-        let uncertainty = match &self.uncertainty {
-            Some(u) => Some(Uncertainty::new(part(&u.stored)?, u.kind)),
-            None => None,
-        };
-        let other =
-            |(name, p): &(String, Plane)| Ok((name.clone(), if p.shape() == shape { part(p)? } else { p.clone() }));
-        Ok(NDAstroData {
-            data: part(&self.data)?,
-            uncertainty,
-            mask: self.mask.as_ref().map(part).transpose()?,
-            other: self.other.iter().map(other).collect::<Result<_>>()?,
-            ..self.clone()
-        })
+    /// Whether no plane of it is in memory: all are in their file, and none was asked for. See `Debug` for which.
+    pub fn is_lazy(&self) -> bool {
+        self.planes().chain(self.stored_planes()).all(Plane::is_lazy)
     }
 
-    /// Gives the memory of planes back that can be read again.
+    /// Gives the memory of planes back that can be read again, and that of what was computed from others. Planes that were
+    /// set or changed stay.
     pub fn unload(&mut self) {
         self.data.unload();
         if let Some(u) = &mut self.uncertainty {
