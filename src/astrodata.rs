@@ -1,13 +1,14 @@
 //! A file of extensions: primary header and the containers in it.
 
 use std::fmt;
-use std::ops::Index;
+use std::ops::{Index, IndexMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::escape;
 use crate::fits::{FitsFile, Header, Layout, OpenOptions, RawHdu, associate, contradiction};
 use crate::nddata::NDAstroData;
+use crate::window::Window;
 use crate::{Error, Result};
 
 /// The extensions of one file, or of one result, with its primary header and its tables.
@@ -139,6 +140,26 @@ impl AstroData {
         self.extensions.iter()
     }
 
+    /// The same with each container as the function makes it, in their order; the first that fails ends it. Primary header and
+    /// tables stay. This is not changed.
+    ///
+    /// # Errors
+    /// Those of the function.
+    pub fn operate(&self, f: impl FnMut(&NDAstroData) -> Result<NDAstroData>) -> Result<Self> {
+        let extensions = self.extensions.iter().map(f).collect::<Result<_>>()?;
+        // The primary's cards stay with the file if its image does not.
+        Ok(AstroData { extensions, phu: Arc::new(self.phu().clone()), ..self.clone() })
+    }
+
+    /// The same window of every extension; reads nothing. Windows are half-open and count from 0, slowest axis first: what
+    /// other packages call `crop(x1, y1, x2, y2)`, ends included, is `[y1..y2 + 1, x1..x2 + 1]`.
+    ///
+    /// # Errors
+    /// It does not lie in one of them.
+    pub fn crop(&self, window: &Window) -> Result<Self> {
+        self.operate(|nd| nd.window(window))
+    }
+
     /// Puts a container behind the others. If it says no EXTVER, or one that is taken, it gets the smallest that is free
     /// when it is written.
     pub fn append(&mut self, extension: NDAstroData) {
@@ -191,7 +212,7 @@ impl AstroData {
         let mut lines = vec![format!("{}: layout {}, {} extensions", self.label(), self.layout, self.len())];
         for (i, e) in self.extensions.iter().enumerate() {
             let ver = e.ver().map_or(String::new(), |v| format!(",{v}"));
-            let unit = e.unit().map_or(String::new(), |u| format!(", unit {}", escape(u)));
+            let unit = e.unit().map_or(String::new(), |u| format!(", unit {}", escape(u.as_str())));
             lines.push(format!("[{i}] {}{ver}: {:?}{unit}", escape(e.name()), e.data_plane()));
             if let Some((plane, kind)) = e.uncertainty_plane() {
                 lines.push(format!("    .uncertainty {}: {plane:?}", kind.name()));
@@ -274,6 +295,12 @@ impl Index<usize> for AstroData {
 
     fn index(&self, i: usize) -> &NDAstroData {
         &self.extensions[i]
+    }
+}
+
+impl IndexMut<usize> for AstroData {
+    fn index_mut(&mut self, i: usize) -> &mut NDAstroData {
+        &mut self.extensions[i]
     }
 }
 

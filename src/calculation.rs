@@ -148,7 +148,7 @@ impl Calculation {
             nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
         }
         Ok(match &plan.unit {
-            Some(unit) => nd.with_unit(unit.as_str()),
+            Some(unit) => nd.with_unit(unit),
             None => nd,
         })
     }
@@ -169,9 +169,15 @@ impl Calculation {
         for (i, plan) in plans.iter().enumerate() {
             firsts.push(images.len());
             let types = [Some(plan.compute), plan.outputs().variance.then_some(plan.compute), plan.mask];
-            let unit = plan.unit.as_ref().map(|u| u.as_str());
             let ver = i as i64 + 1;
-            images.extend(planes_of(&plan.header, unit, ver, &plan.shape, types, self.settings.compression));
+            images.extend(planes_of(
+                &plan.header,
+                plan.unit.as_ref(),
+                ver,
+                &plan.shape,
+                types,
+                self.settings.compression,
+            ));
         }
         let mut phu = self.phu.clone();
         phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
@@ -197,7 +203,9 @@ impl Calculation {
     fn plans(&self, engine: &Engine, counters: &mut Counters) -> Result<Vec<Plan>> {
         let plan = |e: &Expr| {
             let e = resolved(e, engine, self.options, &self.settings, counters)?;
-            Plan::new(&e, self.options)
+            let plan = Plan::new(&e, self.options)?;
+            counters.warn(plan.warning.clone());
+            Ok(plan)
         };
         self.expressions.iter().map(plan).collect()
     }

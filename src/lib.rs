@@ -54,6 +54,7 @@ mod unit;
 mod view;
 mod wcs;
 mod window;
+mod windowed;
 mod writing;
 
 pub use astrodata::AstroData;
@@ -74,6 +75,7 @@ pub use stats::Stats;
 pub use unit::Unit;
 pub use wcs::Wcs;
 pub use window::Window;
+pub use windowed::{windowed_operation, windowed_operation_into};
 pub use writing::WriteOptions;
 
 // The example of the README is compiled as a test.

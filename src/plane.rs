@@ -16,7 +16,6 @@ use crate::pixels::Pixels;
 use crate::real::Real;
 use crate::slice::AxisSlice;
 use crate::view::View;
-use crate::window::Window;
 use crate::{Error, Result};
 
 #[derive(Clone)]
@@ -89,10 +88,25 @@ impl Plane {
     }
 
     pub(crate) fn memory(pixels: Pixels) -> Self {
+        Self::shared(Arc::new(pixels), None)
+    }
+
+    fn shared(pixels: Arc<Pixels>, header: Option<Arc<Header>>) -> Self {
         let view = View::full(pixels.shape());
-        let pixels = Arc::new(pixels);
-        let loaded = OnceLock::from(pixels.clone());
-        Plane { source: Source::Memory(pixels), view, transform: Transform::None, header: None, loaded }
+        Plane { source: Source::Memory(pixels), view, transform: Transform::None, header, loaded: OnceLock::new() }
+    }
+
+    /// The array that this plane is, if it lies in memory as it is.
+    fn array(&self) -> Option<&Arc<Pixels>> {
+        match &self.source {
+            // A plain view of as many pixels is all of them.
+            Source::Memory(p)
+                if self.transform == Transform::None && self.view.is_plain() && self.view.shape() == p.shape() =>
+            {
+                Some(p)
+            }
+            _ => None,
+        }
     }
 
     /// The same pixels, read as a variance.
@@ -138,11 +152,6 @@ impl Plane {
             Source::Section(s) => s.format(),
             Source::Memory(p) => PixelFormat::native(p.dtype()),
         }
-    }
-
-    /// The part of this plane in `window`; reads nothing.
-    pub(crate) fn window(&self, window: &Window) -> Result<Plane> {
-        Ok(self.seen(self.view.windowed(window).map_err(|e| self.locate(e))?))
     }
 
     /// By slices that fit; reads nothing.
@@ -353,12 +362,38 @@ impl Plane {
 
     /// The pixels in their exact type, loaded once.
     pub(crate) fn get(&self) -> Result<&Pixels> {
+        if let Some(pixels) = self.array() {
+            return Ok(pixels);
+        }
         if self.loaded.get().is_none() {
             let pixels = Arc::new(self.load()?);
             // Another thread may have been faster; then its copy stays.
             let _ = self.loaded.set(pixels);
         }
         self.loaded.get().map(AsRef::as_ref).ok_or_else(|| Error::Parameter("plane could not be loaded".into()))
+    }
+
+    /// The same without keeping what had to be loaded.
+    pub(crate) fn pixels(&self) -> Result<Arc<Pixels>> {
+        match self.array().or_else(|| self.loaded.get()) {
+            Some(pixels) => Ok(pixels.clone()),
+            None => Ok(Arc::new(self.load()?)),
+        }
+    }
+
+    /// The pixels, to be changed: loaded if they are not, and copied if others have them too. The plane keeps its header.
+    pub(crate) fn edit(&mut self) -> Result<&mut Pixels> {
+        if self.array().is_none() {
+            let pixels = match self.loaded.take() {
+                Some(pixels) => pixels,
+                None => Arc::new(self.load()?),
+            };
+            *self = Self::shared(pixels, self.header.take());
+        }
+        match &mut self.source {
+            Source::Memory(pixels) => Ok(Arc::make_mut(pixels)),
+            Source::Section(_) => Err(Error::Parameter("plane could not be loaded".into())),
+        }
     }
 
     fn load(&self) -> Result<Pixels> {
@@ -402,11 +437,9 @@ impl Plane {
         Ok(bytes)
     }
 
-    /// Gives the memory of a lazy plane back.
+    /// Gives the memory of what was loaded back.
     pub(crate) fn unload(&mut self) {
-        if matches!(self.source, Source::Section(_)) {
-            self.loaded = OnceLock::new();
-        }
+        self.loaded = OnceLock::new();
     }
 
     /// An error of a window, with the file and HDU that it was of.

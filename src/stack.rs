@@ -380,7 +380,7 @@ impl Plan {
             None => nonfinite.then_some(DType::U16),
         };
         Ok(Plan {
-            header: frames[0].meta().clone(),
+            header: frames[0].header()?,
             affine: affine.to_vec(),
             ver: extension as i64 + 1,
             frames,

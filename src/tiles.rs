@@ -172,7 +172,12 @@ impl Counters {
         self.bytes_downloaded += other.bytes_downloaded;
         self.peak_host_bytes = self.peak_host_bytes.max(other.peak_host_bytes);
         self.peak_device_bytes = self.peak_device_bytes.max(other.peak_device_bytes);
-        for warning in other.warnings {
+        self.warn(other.warnings);
+    }
+
+    /// Says each thing once.
+    pub(crate) fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
             }

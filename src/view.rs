@@ -99,16 +99,6 @@ impl View {
         Self::new(self.source.clone(), first, axes)
     }
 
-    /// The part in a window.
-    ///
-    /// # Errors
-    /// It does not lie in this view.
-    pub(crate) fn windowed(&self, window: &Window) -> Result<Self> {
-        window.check(&self.shape())?;
-        let range = |r: &Range<usize>| AxisSlice::Range { start: r.start, step: 1, len: r.len() };
-        Ok(self.sliced(&window.ranges().iter().map(range).collect::<Vec<_>>()))
-    }
-
     /// With its axes in this order, each once.
     pub(crate) fn transposed(&self, order: &[usize]) -> Self {
         Self::new(self.source.clone(), self.first.clone(), order.iter().map(|&i| self.axes[i]).collect())
@@ -310,7 +300,7 @@ mod tests {
     #[test]
     fn windows_stay_plain() {
         let view = View::full(&[5, 6, 7]);
-        let part = view.windowed(&Window::new([1..3, 2..4, 0..7])).unwrap();
+        let part = view.sliced(&Slices::from((1..3, 2..4, 0..7)).resolve(&[5, 6, 7]).unwrap());
         assert!(part.is_plain() && part.shape() == [2, 2, 7]);
         let dropped = part.sliced(&"1".parse::<Slices>().unwrap().resolve(&[2, 2, 7]).unwrap());
         assert!(dropped.is_plain() && dropped.contiguous() == Some(2 * 42 + 2 * 7));

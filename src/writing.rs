@@ -12,6 +12,7 @@ use crate::dtype::{DType, PixelFormat};
 use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, UncertaintyKind};
 use crate::nddata::NDAstroData;
 use crate::plane::Plane;
+use crate::unit::Unit;
 use crate::{AstroData, Result};
 
 /// How a file is written.
@@ -72,7 +73,7 @@ impl AstroData {
     /// # Errors
     /// As [`write`](Self::write).
     pub fn write_with(&self, path: impl AsRef<Path>, options: &WriteOptions) -> Result<()> {
-        let items = self.items(options.compression);
+        let items = self.items(options.compression)?;
         let planes: Vec<Plane> = items.iter().filter_map(|i| i.plane.clone()).collect();
         let hdus = items.into_iter().map(|i| i.spec).collect();
         let mut writer = FitsWriter::with_hdus(path, options.overwrite, hdus)?;
@@ -95,7 +96,7 @@ impl AstroData {
     }
 
     /// All HDUs, primary first.
-    fn items(&self, compression: Option<Compression>) -> Vec<Item> {
+    fn items(&self, compression: Option<Compression>) -> Result<Vec<Item>> {
         let same = self.is_as_opened();
         let lossless = compression.map(|c| Compression { quantize: None, ..c });
         // Beside VAR and DQ the image must be SCI to be found again.
@@ -104,10 +105,23 @@ impl AstroData {
         let mut items = Vec::new();
         for (nd, free) in self.iter().zip(self.versions()) {
             let ver = if same { nd.ver() } else { Some(free) };
-            let mut meta = nd.meta().clone();
-            if let Some(unit) = nd.unit().filter(|u| meta.get_str("BUNIT").as_deref().map(str::trim) != Some(u)) {
-                meta.set("BUNIT", unit, "");
+            let mut meta = nd.header()?;
+            if let Some(unit) = nd.unit().filter(|u| {
+                !u.as_str().is_empty() && meta.get_str("BUNIT").as_deref().map(str::trim) != Some(u.as_str())
+            }) {
+                meta.set("BUNIT", unit.as_str(), "");
             }
+            // The header of a plane's own, with the world coordinates of the image.
+            let placed = |plane: &Plane| match plane.header() {
+                None => Ok(None),
+                Some(header) => {
+                    let mut header = Header::clone(header);
+                    if plane.shape() == nd.shape() {
+                        nd.place(&mut header)?;
+                    }
+                    Result::Ok(Some(header))
+                }
+            };
             // A plane from a file has a header of its own; names and versions stay as they were if nothing was added.
             let mut add = |plane: &Plane, name: &str, header: Header, own: bool, compression| {
                 let (name, ver) = match own && same {
@@ -131,12 +145,12 @@ impl AstroData {
                     UncertaintyKind::StdDev => "ERR",
                     _ => "UNCERT",
                 };
-                let own = plane.header().map(|h| Header::clone(h));
+                let own = placed(plane)?;
                 let header = own.clone().unwrap_or_else(|| companion(&meta, kind, nd.unit()));
                 add(plane, name, header, own.is_some(), lossless);
             }
             for (name, plane) in nd.mask_plane().map(|m| ("DQ", m)).into_iter().chain(nd.other_planes()) {
-                let own = plane.header().map(|h| Header::clone(h));
+                let own = placed(plane)?;
                 add(plane, name, own.clone().unwrap_or_else(|| without_unit(&meta)), own.is_some(), lossless);
             }
         }
@@ -160,7 +174,7 @@ impl AstroData {
             }
             items.insert(0, Item { hdu: Some(0), spec: HduSpec::Header(phu), plane: None });
         }
-        items
+        Ok(items)
     }
 
     /// An image that was packed out of a primary goes back there, with the cards that its place was given meanwhile.
@@ -203,15 +217,17 @@ fn without_unit(header: &Header) -> Header {
 }
 
 /// The header of an uncertainty that has none of its own: that of the image, with its own unit.
-fn companion(header: &Header, kind: UncertaintyKind, unit: Option<&str>) -> Header {
+fn companion(header: &Header, kind: UncertaintyKind, unit: Option<&Unit>) -> Header {
     let mut h = without_unit(header);
-    if let Some(unit) = unit.map(str::trim).filter(|u| !u.is_empty()) {
-        match kind {
-            UncertaintyKind::Variance => h.set("BUNIT", squared(unit).as_str(), ""),
-            UncertaintyKind::StdDev => h.set("BUNIT", unit, ""),
-            UncertaintyKind::InverseVariance => h.set("BUNIT", format!("({unit})**(-2)").as_str(), ""),
-            UncertaintyKind::Unknown => false,
-        };
+    let power = match kind {
+        UncertaintyKind::Variance => Some(2.0),
+        UncertaintyKind::StdDev => Some(1.0),
+        UncertaintyKind::InverseVariance => Some(-2.0),
+        UncertaintyKind::Unknown => None,
+    };
+    let of = |unit: &Unit| power.and_then(|p| if p == 1.0 { Some(unit.clone()) } else { unit.pow(p) });
+    if let Some(unit) = unit.and_then(of).filter(|u| !u.as_str().is_empty()) {
+        h.set("BUNIT", unit.as_str(), "");
     }
     if !matches!(kind, UncertaintyKind::Variance | UncertaintyKind::StdDev) {
         h.set("UTYPE", kind.name(), "kind of uncertainty");
@@ -223,19 +239,20 @@ fn companion(header: &Header, kind: UncertaintyKind, unit: Option<&str>) -> Head
 /// the square, DQ has none.
 pub(crate) fn planes_of(
     header: &Header,
-    unit: Option<&str>,
+    unit: Option<&Unit>,
     ver: i64,
     shape: &[usize],
     types: [Option<DType>; 3],
     compression: Option<Compression>,
-) -> impl Iterator<Item = ImageSpec> {
+) -> impl Iterator<Item = ImageSpec> + use<> {
     let mut sci = header.clone();
     // Where the first frame had one of these it was of its own pixels.
     sci.remove_where(|k| matches!(k, "INHERIT" | "CHECKSUM" | "DATASUM"));
-    let carried = header.get_str("BUNIT");
-    let unit = unit.or(carried.as_deref()).map(str::trim).filter(|u| !u.is_empty());
-    if let Some(unit) = unit {
-        sci.set("BUNIT", unit, "");
+    match unit.map(Unit::as_str).unwrap_or_default() {
+        "" => sci.remove("BUNIT"),
+        // A card that says so already stays as it is.
+        unit if sci.get_str("BUNIT").as_deref().map(str::trim) == Some(unit) => {}
+        unit => drop(sci.set("BUNIT", unit, "")),
     }
     let lossless = compression.map(|c| Compression { quantize: None, ..c });
     let (var, dq) = (companion(&sci, UncertaintyKind::Variance, unit), without_unit(&sci));
@@ -244,9 +261,4 @@ pub(crate) fn planes_of(
     planes.filter_map(move |((name, header, compression), dtype)| {
         Some(ImageSpec { compression, ..ImageSpec::new(name, ver, &shape, dtype?).with_header(header) })
     })
-}
-
-/// The unit of a variance, in the notation of FITS (standard 4.0, section 4.3.1).
-fn squared(unit: &str) -> String {
-    if unit.bytes().all(|b| b.is_ascii_alphabetic()) { format!("{unit}**2") } else { format!("({unit})**2") }
 }

@@ -25,11 +25,12 @@ use super::{Expr, Node};
 use crate::calculation::compute;
 use crate::engine::Engine;
 use crate::kernels::stack::Levels;
-use crate::nddata::NDAstroData;
+use crate::nddata::{NDAstroData, resize};
 use crate::output::{MemorySink, Settings, mask_pixels};
 use crate::real::Real;
 use crate::slice::{AxisSlice, Slice, Slices};
 use crate::tiles::{Counters, Sink, Tile};
+use crate::wcs::Wcs;
 use crate::{DType, Error, Result};
 
 /// What the samples along the axes become.
@@ -111,9 +112,23 @@ impl Collapse<'_> {
             DType::F64 => self.typed::<f64>(of, &plan, &shared, &collapsed, counters)?,
             _ => self.typed::<f32>(of, &plan, &shared, &collapsed, counters)?,
         };
-        let mut nd = result.with_meta(plan.header.clone());
+        counters.warn(plan.warning.clone());
+        let mut header = plan.header.clone();
+        // Along collapsed axes the WCS is that of the first place.
+        let wcs = Wcs::from_header(&header).map(|w| w.filter(|w| w.pixel_axes() == shape.len()));
+        let placed = match wcs {
+            Ok(Some(wcs)) => wcs.sliced(&first_along(&shape, &collapsed)).write(&mut header),
+            Ok(None) => Ok(()),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = placed {
+            counters.warn([format!("the result has no WCS: {e}")]);
+            Wcs::remove(&mut header);
+        }
+        resize(&mut header, &left(&shape, &collapsed));
+        let mut nd = result.with_meta(header);
         if let Some(unit) = &plan.unit {
-            nd = nd.with_unit(unit.as_str());
+            nd = nd.with_unit(unit);
         }
         Ok(nd)
     }
@@ -270,13 +285,13 @@ fn flat(part: &[std::ops::Range<usize>], shape: &[usize], mut i: usize) -> usize
     at
 }
 
-/// The first place of each repeated axis, all of the others.
-fn first_along(shape: &[usize], repeated: &[bool]) -> Vec<AxisSlice> {
-    let one = |(&len, &repeated): (&usize, &bool)| match repeated {
+/// The first place of some axes, all of the others.
+fn first_along(shape: &[usize], dropped: &[bool]) -> Vec<AxisSlice> {
+    let one = |(&len, &dropped): (&usize, &bool)| match dropped {
         true => AxisSlice::Index(0),
         false => AxisSlice::Range { start: 0, step: 1, len },
     };
-    shape.iter().zip(repeated).map(one).collect()
+    shape.iter().zip(dropped).map(one).collect()
 }
 
 /// Which pixel of the result each sample belongs to.

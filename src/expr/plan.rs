@@ -13,6 +13,7 @@ use crate::plane::{Origin, Plane};
 use crate::slice::{AxisSlice, Slices};
 use crate::tiles::Outputs;
 use crate::unit::Unit;
+use crate::wcs::Wcs;
 use crate::{Error, Result};
 
 /// An expression, checked and compiled.
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub compute: DType,
     /// Type of the mask that comes out.
     pub mask: Option<DType>,
+    /// What the user should know.
+    pub warning: Option<String>,
     /// Containers that it is made of.
     pub leaves: Vec<NDAstroData>,
 }
@@ -112,9 +115,8 @@ impl Planner {
             Of::Unit(unit) => Some(unit.clone()),
             Of::Bare | Of::Nothing => None,
         };
-        let header = planner.leaves.iter().map(NDAstroData::meta).find(|h| !h.is_empty());
-        let header = header.cloned().unwrap_or_else(Header::new);
-        Ok(Plan { program, planes, shape, unit, header, compute, mask, leaves: planner.leaves.clone() })
+        let (header, warning) = header(&planner.leaves, &shape);
+        Ok(Plan { program, planes, shape, unit, header, compute, mask, warning, leaves: planner.leaves.clone() })
     }
 }
 
@@ -267,7 +269,7 @@ impl Planner {
             });
             MaskArg::Input(at)
         });
-        let unit = nd.unit().filter(|_| !ignore_units).map_or(Of::Nothing, |u| Of::Unit(Unit::from(u)));
+        let unit = nd.unit().filter(|_| !ignore_units).map_or(Of::Nothing, |u| Of::Unit(u.clone()));
         Value { id, unit, mask, shape: nd.shape() }
     }
 
@@ -623,8 +625,58 @@ fn fitting(slices: &[AxisSlice], own: &[usize]) -> Vec<AxisSlice> {
 }
 
 /// Whether all containers of some operands that have a WCS have one WCS.
-fn compare_wcs(_operands: &[&Expr]) -> Result<()> {
+fn compare_wcs(operands: &[&Expr]) -> Result<()> {
+    let mut first: Option<(NDAstroData, Wcs)> = None;
+    for nd in operands.iter().flat_map(|e| leaves(e)) {
+        let Some(wcs) = nd.wcs()? else { continue };
+        match &first {
+            Some((other, known)) if !known.agrees_with(&wcs) => {
+                let labels = (other.label(), nd.label());
+                return Err(Error::Wcs(format!("those of {} and {} do not agree", labels.0, labels.1)));
+            }
+            Some(_) => {}
+            None => first = Some((nd, wcs)),
+        }
+    }
     Ok(())
+}
+
+/// The header of a result of this shape, and what could not be brought into it: cards of the first container that has
+/// some, the WCS of the first that has one and the shape of the result.
+fn header(leaves: &[NDAstroData], shape: &[usize]) -> (Header, Option<String>) {
+    let fits = |nd: &&NDAstroData| nd.shape() == shape;
+    let with_cards = || leaves.iter().filter(|nd| !nd.meta().is_empty());
+    let Some(first) = with_cards().find(fits).or_else(|| with_cards().next()).or(leaves.first()) else {
+        return (Header::new(), None);
+    };
+    let mut header = first.meta().clone();
+    // A WCS that cannot be used is carried as it is, if its pixels are.
+    let as_it_is = !first.is_moved() && first.shape() == shape;
+    let placed = match first.wcs() {
+        Err(_) if as_it_is => return (header, None),
+        Err(e) => Err(e),
+        Ok(own) => {
+            let mut found = own.filter(|_| first.shape() == shape);
+            for nd in leaves.iter().filter(fits) {
+                found = found.or_else(|| nd.wcs().ok().flatten());
+            }
+            match found {
+                Some(wcs) => wcs.write(&mut header),
+                None => {
+                    Wcs::remove(&mut header);
+                    Ok(())
+                }
+            }
+        }
+    };
+    crate::nddata::resize(&mut header, shape);
+    match placed {
+        Ok(()) => (header, None),
+        Err(e) => {
+            Wcs::remove(&mut header);
+            (header, Some(format!("the result has no WCS: {e}")))
+        }
+    }
 }
 
 /// All containers of an expression.

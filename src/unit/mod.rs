@@ -170,6 +170,12 @@ impl From<&str> for Unit {
     }
 }
 
+impl From<&Unit> for Unit {
+    fn from(unit: &Unit) -> Unit {
+        unit.clone()
+    }
+}
+
 impl From<String> for Unit {
     fn from(text: String) -> Self {
         Unit::parse(&text)

@@ -265,6 +265,11 @@ impl Wcs {
         self.map.iter().enumerate().all(same)
     }
 
+    /// Takes the cards of every WCS out of a header.
+    pub(crate) fn remove(header: &mut Header) {
+        header.remove_where(|key| keys::kind(key).is_some() || keys::is_wat(key));
+    }
+
     /// Writes the cards of this WCS into a header in the place of the WCS cards that it has. Other cards stay, byte for
     /// byte, and so do WCS cards that say already what they must; the size of the image (NAXIS) is the caller's.
     ///

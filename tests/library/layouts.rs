@@ -148,7 +148,7 @@ fn ccddata_keeps_its_kind_and_its_place_in_the_primary() {
             ],
         );
         let ad = AstroData::open(&path).unwrap();
-        assert_eq!((ad.layout(), ad.len(), ad[0].unit()), (Layout::Ccddata, 1, Some("adu")));
+        assert_eq!((ad.layout(), ad.len(), ad[0].unit().map(Unit::as_str)), (Layout::Ccddata, 1, Some("adu")));
         assert_eq!(ad[0].uncertainty_kind(), Some(kind));
         assert_eq!(ad[0].mask().unwrap(), Some(&mask.clone().into()));
         for (got, want) in ad[0].variance().unwrap().unwrap().to_f64().iter().zip(&squares()) {

@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 
 use ndarray::{Array1, ArrayD, Slice, arr0, arr1};
 use ndastro::fits::{FitsFile, Header};
-use ndastro::{AstroData, DType, Engine, Error, NDAstroData, Pixels, Stack, Window};
+use ndastro::{AstroData, DType, Engine, Error, NDAstroData, Pixels, Stack, Unit, Window};
 use proptest::prelude::*;
 use support::cfitsio::{Judge, Judged};
 use support::{

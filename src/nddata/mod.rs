@@ -1,4 +1,12 @@
 //! The container: pixels with their uncertainty, mask, unit, header and further planes.
+//!
+//! `part.rs` takes parts of it, `edit.rs` changes it, `uncertainty.rs` knows the kinds of an uncertainty,
+//! `coordinates.rs` where its pixels are in the world.
+
+mod coordinates;
+mod edit;
+mod part;
+mod uncertainty;
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +15,16 @@ use crate::dtype::DType;
 use crate::fits::{FitsFile, Group, Header, UncertaintyKind};
 use crate::kernels::decode;
 use crate::pixels::Pixels;
-use crate::plane::{Plane, Transform};
-use crate::slice::AxisSlice;
-use crate::window::Window;
+use crate::plane::Plane;
+use crate::unit::Unit;
 use crate::{Error, Result};
+use coordinates::Coordinates;
+pub(crate) use coordinates::resize;
+use uncertainty::Uncertainty;
 
 /// Data, uncertainty and mask of one shape, with unit and header. Planes from a file stay there until they are asked
-/// for; clones and windows share them.
+/// for; clones and windows share them. Arrays in memory are shared too, until one of the containers is changed: then it
+/// has its own.
 ///
 /// The variance is sigma squared, in data unit squared. The mask is bits, 0 is good; `no_data` is 16.
 #[derive(Clone)]
@@ -26,32 +37,11 @@ pub struct NDAstroData {
     uncertainty: Option<Uncertainty>,
     mask: Option<Plane>,
     other: Vec<(String, Plane)>,
-    unit: Option<String>,
+    unit: Option<Unit>,
     meta: Arc<Header>,
-}
-
-/// An uncertainty as it is stored, and as a variance.
-#[derive(Clone)]
-struct Uncertainty {
-    kind: UncertaintyKind,
-    stored: Plane,
-    /// `None` where that is the same, and where nobody knows what the numbers are.
-    converted: Option<Plane>,
-}
-
-impl Uncertainty {
-    fn new(stored: Plane, kind: UncertaintyKind) -> Self {
-        let transform = match kind {
-            UncertaintyKind::StdDev => Some(Transform::Square),
-            UncertaintyKind::InverseVariance => Some(Transform::Reciprocal),
-            UncertaintyKind::Variance | UncertaintyKind::Unknown => None,
-        };
-        Uncertainty { kind, converted: transform.map(|t| stored.transformed(t)), stored }
-    }
-
-    fn variance(&self) -> Option<&Plane> {
-        if self.kind == UncertaintyKind::Variance { Some(&self.stored) } else { self.converted.as_ref() }
-    }
+    /// The primary header of the file, if the image is not in the primary.
+    primary: Option<Arc<Header>>,
+    coordinates: Coordinates,
 }
 
 impl NDAstroData {
@@ -68,6 +58,8 @@ impl NDAstroData {
             other: Vec::new(),
             unit: None,
             meta: Arc::new(Header::new()),
+            primary: None,
+            coordinates: Coordinates::OfHeader(Vec::new()),
         }
     }
 
@@ -83,15 +75,16 @@ impl NDAstroData {
             uncertainty: None,
             mask: None,
             other: Vec::new(),
-            unit: hdu.header.get_str("BUNIT").map(|u| u.trim().to_string()).filter(|u| !u.is_empty()),
+            unit: hdu.header.get_str("BUNIT").filter(|u| !u.trim().is_empty()).map(Unit::from),
             meta: file.image_header(group.sci),
+            primary: (group.sci > 0).then(|| file.image_header(0)),
+            coordinates: Coordinates::OfHeader(Vec::new()),
         };
         if let Some((i, kind)) = group.uncertainty {
             nd.uncertainty = Some(Uncertainty::new(nd.companion(plane(i)?)?, kind));
         }
         if let Some(i) = group.mask {
-            nd.mask = Some(nd.companion(plane(i)?)?);
-            nd.check_mask()?;
+            nd.mask = Some(nd.mask_of(plane(i)?)?);
         }
         for &i in &group.other {
             nd.other.push((file.hdus()[i].name.clone().unwrap_or_default(), plane(i)?));
@@ -112,31 +105,27 @@ impl NDAstroData {
     /// # Errors
     /// Its shape is not that of the data.
     pub fn with_uncertainty(mut self, uncertainty: impl Into<Pixels>, kind: UncertaintyKind) -> Result<Self> {
-        let stored = self.companion(Plane::memory(uncertainty.into()))?;
-        self.uncertainty = Some(Uncertainty::new(stored, kind));
+        self.set_uncertainty(Some((uncertainty, kind)))?;
         Ok(self)
     }
 
-    /// With a bit mask of at most 32 bits.
+    /// With a bit mask of at most 32 bits; one of `bool` is of 8 bits, 0 and 1.
     ///
     /// # Errors
     /// Its shape is not that of the data, or its type is no integer of at most 32 bits.
     pub fn with_mask(mut self, mask: impl Into<Pixels>) -> Result<Self> {
-        self.mask = Some(self.companion(Plane::memory(mask.into()))?);
-        self.check_mask()?;
+        self.set_mask(Some(mask))?;
         Ok(self)
     }
 
     /// With a further plane of any shape, e.g. OBJMASK; one of this name is replaced.
     pub fn with_other(mut self, name: impl Into<String>, pixels: impl Into<Pixels>) -> Self {
-        let name = name.into();
-        self.other.retain(|(n, _)| !n.eq_ignore_ascii_case(&name));
-        self.other.push((name, Plane::memory(pixels.into())));
+        self.put_other(name.into(), Plane::memory(pixels.into()));
         self
     }
 
     /// With a unit, kept as it is written.
-    pub fn with_unit(mut self, unit: impl Into<String>) -> Self {
+    pub fn with_unit(mut self, unit: impl Into<Unit>) -> Self {
         self.unit = Some(unit.into());
         self
     }
@@ -147,6 +136,7 @@ impl NDAstroData {
         self
     }
 
+    /// A plane that must have the shape of the data.
     fn companion(&self, plane: Plane) -> Result<Plane> {
         if plane.shape() == self.data.shape() {
             return Ok(plane);
@@ -159,15 +149,16 @@ impl NDAstroData {
         })
     }
 
-    fn check_mask(&self) -> Result<()> {
-        match &self.mask {
-            Some(m) if !decode::is_mask(&m.format()) => Err(Error::Parameter(format!(
+    /// The same, and be a mask.
+    fn mask_of(&self, plane: Plane) -> Result<Plane> {
+        if !decode::is_mask(&plane.format()) {
+            return Err(Error::Parameter(format!(
                 "{}: a mask must be of unscaled integers of at most 32 bits, found {}",
-                m.label(),
-                m.dtype()
-            ))),
-            _ => Ok(()),
+                plane.label(),
+                plane.dtype()
+            )));
         }
+        self.companion(plane)
     }
 
     /// numpy order. Loads nothing.
@@ -209,7 +200,8 @@ impl NDAstroData {
     }
 
     /// The variance, whatever the kind of the uncertainty; `None` for none and for an unknown one. Loads it, and only
-    /// it, once. One that is stored as such keeps its type.
+    /// it, once. One that is stored as such keeps its type, and its numbers: negative ones count as 0 where something is
+    /// computed with them, and are still there to be seen here.
     ///
     /// # Errors
     /// As [`data`](Self::data).
@@ -247,12 +239,13 @@ impl NDAstroData {
         found.map(|(_, plane)| plane.get()).transpose()
     }
 
-    /// Unit of the data as it was written (BUNIT).
-    pub fn unit(&self) -> Option<&str> {
-        self.unit.as_deref()
+    /// Unit of the data (BUNIT).
+    pub fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
     }
 
-    /// The header of the science image.
+    /// The header of the science image as it was read: of a part, that of the whole. [`header`](Self::header) has the
+    /// world coordinates of the part.
     pub fn meta(&self) -> &Header {
         &self.meta
     }
@@ -272,45 +265,13 @@ impl NDAstroData {
         self.ver
     }
 
-    /// The part in `window`: a container like any other. Reads nothing; what it reads later are its own bytes only,
-    /// and this container stays as lazy as it is. Further planes of the same shape are cut too, others stay whole. Its
-    /// header is that of the whole.
-    ///
-    /// # Errors
-    /// The window does not lie in the image.
-    pub fn window(&self, window: &Window) -> Result<Self> {
-        let part = |p: &Plane| p.window(window);
-        let shape = self.shape();
-        let uncertainty = match &self.uncertainty {
-            Some(u) => Some(Uncertainty::new(part(&u.stored)?, u.kind)),
-            None => None,
-        };
-        let other =
-            |(name, p): &(String, Plane)| Ok((name.clone(), if p.shape() == shape { part(p)? } else { p.clone() }));
-        Ok(NDAstroData {
-            data: part(&self.data)?,
-            uncertainty,
-            mask: self.mask.as_ref().map(part).transpose()?,
-            other: self.other.iter().map(other).collect::<Result<_>>()?,
-            ..self.clone()
-        })
+    /// Whether no plane of it is in memory: all are in their file, and none was asked for. See `Debug` for which.
+    pub fn is_lazy(&self) -> bool {
+        self.planes().chain(self.stored_planes()).all(Plane::is_lazy)
     }
 
-    /// By slices that fit.
-    pub(crate) fn sliced(&self, slices: &[AxisSlice]) -> Self {
-        let shape = self.shape();
-        let other =
-            |(name, p): &(String, Plane)| (name.clone(), if p.shape() == shape { p.sliced(slices) } else { p.clone() });
-        NDAstroData {
-            data: self.data.sliced(slices),
-            uncertainty: self.uncertainty.as_ref().map(|u| Uncertainty::new(u.stored.sliced(slices), u.kind)),
-            mask: self.mask.as_ref().map(|p| p.sliced(slices)),
-            other: self.other.iter().map(other).collect(),
-            ..self.clone()
-        }
-    }
-
-    /// Gives the memory of planes back that can be read again.
+    /// Gives the memory of planes back that can be read again, and that of what was computed from others. Planes that were
+    /// set or changed stay.
     pub fn unload(&mut self) {
         self.data.unload();
         if let Some(u) = &mut self.uncertainty {

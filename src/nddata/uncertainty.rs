@@ -1,0 +1,82 @@
+//! Kinds of uncertainty: what each is as a variance, and as each other.
+
+use super::NDAstroData;
+use crate::fits::UncertaintyKind;
+use crate::pixels::Pixels;
+use crate::plane::{Plane, Transform};
+use crate::{Error, Result};
+
+/// An uncertainty as it is stored, and as a variance.
+#[derive(Clone)]
+pub(super) struct Uncertainty {
+    pub(super) kind: UncertaintyKind,
+    pub(super) stored: Plane,
+    /// `None` where that is the same, and where nobody knows what the numbers are.
+    pub(super) converted: Option<Plane>,
+}
+
+impl Uncertainty {
+    pub(super) fn new(stored: Plane, kind: UncertaintyKind) -> Self {
+        let transform = match kind {
+            UncertaintyKind::StdDev => Some(Transform::Square),
+            UncertaintyKind::InverseVariance => Some(Transform::Reciprocal),
+            UncertaintyKind::Variance | UncertaintyKind::Unknown => None,
+        };
+        Uncertainty { kind, converted: transform.map(|t| stored.transformed(t)), stored }
+    }
+
+    pub(super) fn variance(&self) -> Option<&Plane> {
+        if self.kind == UncertaintyKind::Variance { Some(&self.stored) } else { self.converted.as_ref() }
+    }
+
+    /// Changes the numbers as they are stored, in memory.
+    pub(super) fn edit(&mut self, change: impl FnOnce(&mut Pixels) -> Result<()>) -> Result<()> {
+        // A view of the numbers would make the change a copy of all of them.
+        self.converted = None;
+        let done = self.stored.edit().and_then(change);
+        *self = Self::new(self.stored.clone(), self.kind);
+        done
+    }
+
+    /// The numbers of another kind, in memory.
+    pub(super) fn stored_as(&self, kind: UncertaintyKind) -> Result<Plane> {
+        use UncertaintyKind::{InverseVariance, StdDev, Unknown, Variance};
+        if kind == self.kind {
+            return Ok(self.stored.clone());
+        }
+        if kind == Unknown || self.kind == Unknown {
+            return Err(Error::Parameter(format!(
+                "{}: a {} cannot be converted to a {}",
+                self.stored.label(),
+                self.kind.name(),
+                kind.name()
+            )));
+        }
+        let variance = |v: f64| match self.kind {
+            StdDev => v * v,
+            InverseVariance => 1.0 / v,
+            Variance | Unknown => v,
+        };
+        // In one go: what lies between might not fit f32.
+        let through = |v: f64| match kind {
+            StdDev => variance(v).sqrt(),
+            InverseVariance => 1.0 / variance(v),
+            Variance | Unknown => variance(v),
+        };
+        Ok(Plane::memory(self.stored.pixels()?.mapped(through)))
+    }
+}
+
+impl NDAstroData {
+    /// The same with its uncertainty as another kind, through the variance: sigma squared, its root, 1 over it. The numbers
+    /// are converted at once, to f32 where that holds every stored value, else f64; the other planes stay as lazy as they
+    /// are. The root of a negative variance is NaN, and 1 over 0 infinite. Without an uncertainty there is nothing to do.
+    ///
+    /// # Errors
+    /// One of the two kinds, and not the other, is unknown; or the plane cannot be read.
+    pub fn represent_as(&self, kind: UncertaintyKind) -> Result<Self> {
+        let Some(own) = self.uncertainty.as_ref().filter(|u| u.kind != kind) else { return Ok(self.clone()) };
+        let uncertainty = Some(Uncertainty::new(own.stored_as(kind)?, kind));
+        Ok(NDAstroData { uncertainty, ..self.clone() })
+    }
+}
