@@ -185,7 +185,8 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Number::Integer(i) => i.fmt(f),
-            Number::Real(v) => v.fmt(f),
+            // As short as it can be told.
+            Number::Real(v) => write!(f, "{v:?}"),
         }
     }
 }
