@@ -56,7 +56,8 @@ macro_rules! pixels {
                 match self { $(Pixels::$variant(a) => Box::new(a.iter().map(|&v| Number::from(v)))),* }
             }
 
-            /// The same values in another type. Floating-point types round to the nearest; integer ones hold integers only.
+            /// The same values in another type. Floating-point types round to the nearest; integer ones hold integers
+            /// only.
             ///
             /// # Errors
             /// A value that this type cannot hold: with its place, and `what` this is.

@@ -1,4 +1,5 @@
-//! What changes a container: planes that are set, kinds of uncertainty, masks of every width, sections that are written.
+//! What changes a container: planes that are set, kinds of uncertainty, masks of every width, sections that are
+//! written.
 
 use ndarray::{Array2, Array3, Axis, array};
 use ndastro::Slices;
