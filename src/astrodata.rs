@@ -140,8 +140,8 @@ impl AstroData {
         self.extensions.iter()
     }
 
-    /// The same with each container as the function makes it, in their order; the first that fails ends it. Primary header and
-    /// tables stay. This is not changed.
+    /// The same with each container as the function makes it, in their order; the first that fails ends it. Primary
+    /// header and tables stay. This is not changed.
     ///
     /// # Errors
     /// Those of the function.
@@ -151,8 +151,8 @@ impl AstroData {
         Ok(AstroData { extensions, phu: Arc::new(self.phu().clone()), ..self.clone() })
     }
 
-    /// The same window of every extension; reads nothing. Windows are half-open and count from 0, slowest axis first: what
-    /// other packages call `crop(x1, y1, x2, y2)`, ends included, is `[y1..y2 + 1, x1..x2 + 1]`.
+    /// The same window of every extension; reads nothing. Windows are half-open and count from 0, slowest axis first:
+    /// what other packages call `crop(x1, y1, x2, y2)`, ends included, is `[y1..y2 + 1, x1..x2 + 1]`.
     ///
     /// # Errors
     /// It does not lie in one of them.

@@ -28,6 +28,7 @@
 
 #![warn(missing_docs)]
 
+mod arithmetic;
 mod astrodata;
 mod calculation;
 #[cfg(feature = "cli")]
@@ -57,6 +58,7 @@ mod window;
 mod windowed;
 mod writing;
 
+pub use arithmetic::Operand;
 pub use astrodata::AstroData;
 pub use calculation::Calculation;
 pub use dtype::{DType, PixelFormat};

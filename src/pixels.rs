@@ -56,7 +56,8 @@ macro_rules! pixels {
                 match self { $(Pixels::$variant(a) => Box::new(a.iter().map(|&v| Number::from(v)))),* }
             }
 
-            /// The same values in another type. Floating-point types round to the nearest; integer ones hold integers only.
+            /// The same values in another type. Floating-point types round to the nearest; integer ones hold integers
+            /// only.
             ///
             /// # Errors
             /// A value that this type cannot hold: with its place, and `what` this is.
@@ -185,7 +186,8 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Number::Integer(i) => i.fmt(f),
-            Number::Real(v) => v.fmt(f),
+            // As short as it can be told.
+            Number::Real(v) => write!(f, "{v:?}"),
         }
     }
 }

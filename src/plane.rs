@@ -381,7 +381,8 @@ impl Plane {
         }
     }
 
-    /// The pixels, to be changed: loaded if they are not, and copied if others have them too. The plane keeps its header.
+    /// The pixels, to be changed: loaded if they are not, and copied if others have them too. The plane keeps its
+    /// header.
     pub(crate) fn edit(&mut self) -> Result<&mut Pixels> {
         if self.array().is_none() {
             let pixels = match self.loaded.take() {

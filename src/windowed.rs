@@ -1,10 +1,10 @@
 //! An operation window by window, for functions that need all their pixels in memory on images that are larger.
 //!
-//! The image is cut into boxes, each as large as `kernel` says, those at the ends smaller. The function gets the same box of
-//! every input, a container as lazy as its input is, and returns a container of the shape of the box; its planes are put
-//! together. One box is in memory at a time, beside the result; the inputs are never loaded. Boxes come in C order, one
-//! after the other: a function that computes with an engine uses all of its threads as it is, and boxes beside each other would
-//! wait for it.
+//! The image is cut into boxes, each as large as `kernel` says, those at the ends smaller. The function gets the same
+//! box of every input, a container as lazy as its input is, and returns a container of the shape of the box; its planes
+//! are put together. One box is in memory at a time, beside the result; the inputs are never loaded. Boxes come in C
+//! order, one after the other: a function that computes with an engine uses all of its threads as it is, and boxes
+//! beside each other would wait for it.
 
 use crate::nddata::NDAstroData;
 use crate::pixels::Pixels;
@@ -12,10 +12,11 @@ use crate::slice::{AxisSlice, Slices};
 use crate::window::{Places, Window};
 use crate::{Error, Result};
 
-/// The function's results for all boxes of the inputs, as one container: data, uncertainty, mask and further planes where the
-/// results have them, in the types and with the unit of the first result; name, version and header of the first input. A box
-/// without a mask is good, one without a further plane 0. A further plane of another shape than its box is taken from the
-/// first result that has it, as it is. Later results are converted as [`NDAstroData::set_section`] does.
+/// The function's results for all boxes of the inputs, as one container: data, uncertainty, mask and further planes
+/// where the results have them, in the types and with the unit of the first result; name, version and header of the
+/// first input. A box without a mask is good, one without a further plane 0. A further plane of another shape than its
+/// box is taken from the first result that has it, as it is. Later results are converted as
+/// [`NDAstroData::set_section`] does.
 ///
 /// ```
 /// use ndastro::{NDAstroData, windowed_operation};
@@ -27,9 +28,9 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// There is no input, or they differ in shape; the kernel has not one length above 0 for each axis; a result has not the shape
-/// of its box, has an uncertainty where the first has none or none where it has one, or does not fit the types of the first;
-/// and what the function says.
+/// There is no input, or they differ in shape; the kernel has not one length above 0 for each axis; a result has not
+/// the shape of its box, has an uncertainty where the first has none or none where it has one, or does not fit the
+/// types of the first; and what the function says.
 pub fn windowed_operation(
     func: impl FnMut(&[NDAstroData]) -> Result<NDAstroData>,
     inputs: &[NDAstroData],
@@ -64,8 +65,8 @@ pub fn windowed_operation(
 }
 
 /// The same into a container that is there, of the shape of the inputs: each result is written as
-/// [`NDAstroData::set_section`] writes it, so an uncertainty and a mask go where `result` has them, in its types. Further
-/// planes are added. If it fails, some windows may have been written.
+/// [`NDAstroData::set_section`] writes it, so an uncertainty and a mask go where `result` has them, in its types.
+/// Further planes are added. If it fails, some windows may have been written.
 ///
 /// # Errors
 /// As [`windowed_operation`]; `result` has another shape.

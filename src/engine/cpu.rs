@@ -19,16 +19,33 @@ use crate::{Error, Result};
 /// Threads of its own, so that several engines in one process do not disturb each other.
 #[derive(Clone)]
 pub struct CpuEngine {
-    pool: Arc<rayon::ThreadPool>,
+    /// `None` for the threads that the process has anyway.
+    pool: Option<Arc<rayon::ThreadPool>>,
 }
 
 impl CpuEngine {
     pub(crate) fn new(threads: usize) -> Result<Self> {
-        Ok(CpuEngine { pool: Arc::new(super::pool(threads)?) })
+        Ok(CpuEngine { pool: Some(Arc::new(super::pool(threads)?)) })
+    }
+
+    /// On the threads that are there: costs nothing to make.
+    pub(crate) fn shared() -> Self {
+        CpuEngine { pool: None }
+    }
+
+    fn threads(&self) -> usize {
+        self.pool.as_ref().map_or_else(rayon::current_num_threads, |p| p.current_num_threads())
+    }
+
+    fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(f),
+            None => f(),
+        }
     }
 
     pub(crate) fn describe(&self) -> String {
-        format!("{} threads, {}", self.pool.current_num_threads(), instruction_set())
+        format!("{} threads, {}", self.threads(), instruction_set())
     }
 }
 
@@ -83,7 +100,7 @@ pub(crate) struct Run<'a, T> {
 
 impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
-        let threads = engine.pool.current_num_threads();
+        let threads = engine.threads();
         // Decoded samples and masks, and what is computed from them.
         let (per_pixel, fixed) = match &job.work {
             Work::Stack(stack) => {
@@ -124,7 +141,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         tile.prepare(range.clone(), self.job.outputs);
         let inputs = &self.job.inputs;
         let staged = &mut self.staged;
-        self.engine.pool.install(|| {
+        self.engine.install(|| {
             staged.par_iter_mut().try_for_each(|(i, bytes)| {
                 let plane = inputs[*i];
                 bytes.resize(range.len() * plane.format().size(), 0);
@@ -139,7 +156,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             .zip(cut(&mut tile.mask, piece, pieces).into_iter().zip(cut(&mut tile.good, piece, pieces)));
         let outs: Vec<_> = outs.enumerate().collect();
         let this = &*self;
-        tile.negative = this.engine.pool.install(|| {
+        tile.negative = this.engine.install(|| {
             let one = |(i, ((data, variance), (mask, good)))| {
                 let mut negative = 0;
                 this.piece(start + i * piece, Out { data, variance, mask, good, negative: &mut negative });
@@ -148,7 +165,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             outs.into_par_iter().map(one).sum()
         });
         // A stack larger than memory would otherwise fill it with pages that the system must take back one by one.
-        this.engine.pool.install(|| inputs.par_iter().for_each(|p| p.done_with(range.clone())));
+        this.engine.install(|| inputs.par_iter().for_each(|p| p.done_with(range.clone())));
         Ok(())
     }
 

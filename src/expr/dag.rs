@@ -447,9 +447,8 @@ impl Dag {
                 }
             }
         }
-        let root = |id: Id| args[self.bare(id).0];
-        program.data = root(data);
-        program.variance = variance.and_then(root);
+        program.data = args[self.bare(data).0];
+        program.variance = variance.and_then(|v| args[self.bare(v).0]);
         program
     }
 

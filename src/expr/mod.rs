@@ -68,7 +68,7 @@ pub enum Correlation {
     /// Everywhere by this coefficient, whatever they depend on; -1 to 1.
     Coefficient(f64),
     /// By this coefficient at each pixel.
-    Pixels(NDAstroData),
+    Pixels(Box<NDAstroData>),
 }
 
 impl From<f64> for Correlation {
@@ -79,7 +79,7 @@ impl From<f64> for Correlation {
 
 impl From<NDAstroData> for Correlation {
     fn from(rho: NDAstroData) -> Self {
-        Correlation::Pixels(rho)
+        Correlation::Pixels(Box::new(rho))
     }
 }
 
@@ -147,7 +147,7 @@ pub(crate) enum Function {
 
 #[derive(Clone)]
 pub(crate) enum Node {
-    Leaf(NDAstroData),
+    Leaf(Box<NDAstroData>),
     Scalar(Scalar),
     One(Function, Expr),
     Two(Two, Expr, Expr, Rules),
@@ -345,7 +345,7 @@ impl fmt::Debug for Expr {
 
 impl From<NDAstroData> for Expr {
     fn from(nd: NDAstroData) -> Self {
-        Self::new(Node::Leaf(nd))
+        Self::new(Node::Leaf(Box::new(nd)))
     }
 }
 

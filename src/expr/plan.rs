@@ -580,13 +580,13 @@ fn part(
         return done.clone();
     }
     let node = match expr.node() {
-        Node::Leaf(nd) => Some(Node::Leaf(nd.sliced(&slices))),
+        Node::Leaf(nd) => Some(Node::Leaf(Box::new(nd.sliced(&slices)))),
         Node::Scalar(_) | Node::Wrong(_) => None,
         Node::One(f, x) => Some(Node::One(*f, part(x, &slices, of, made))),
         Node::Two(op, a, b, rules) => {
             let mut rules = rules.clone();
             if let Correlation::Pixels(nd) = &mut rules.correlation {
-                *nd = nd.sliced(&fitting(&slices, &nd.shape()));
+                **nd = nd.sliced(&fitting(&slices, &nd.shape()));
             }
             Some(Node::Two(*op, part(a, &slices, of, made), part(b, &slices, of, made), rules))
         }
@@ -681,6 +681,6 @@ fn header(leaves: &[NDAstroData], shape: &[usize]) -> (Header, Option<String>) {
 
 /// All containers of an expression.
 pub(crate) fn leaves(root: &Expr) -> Vec<NDAstroData> {
-    let leaf = |e: Expr| if let Node::Leaf(nd) = e.node() { Some(nd.clone()) } else { None };
+    let leaf = |e: Expr| if let Node::Leaf(nd) = e.node() { Some(NDAstroData::clone(nd)) } else { None };
     walk(root).into_iter().filter_map(leaf).collect()
 }

@@ -34,8 +34,8 @@ impl NDAstroData {
         Ok(())
     }
 
-    /// Puts other data, mask and variance (data unit squared) in place of all that are there; what is `None` is removed.
-    /// Unit, header and further planes stay.
+    /// Puts other data, mask and variance (data unit squared) in place of all that are there; what is `None` is
+    /// removed. Unit, header and further planes stay.
     ///
     /// # Errors
     /// Mask or variance have another shape than the data, or the mask is no integer of at most 32 bits.
@@ -53,6 +53,19 @@ impl NDAstroData {
         Ok(())
     }
 
+    /// Puts data, uncertainty, mask and unit of another container of this shape in place of its own.
+    pub(crate) fn take(&mut self, from: NDAstroData) -> Result<()> {
+        let (expected, found) = (self.shape(), from.shape());
+        if expected != found {
+            let why = "that of the container that is changed in place".into();
+            return Err(Error::Shape { what: self.label(), expected, found, why });
+        }
+        let NDAstroData { data, uncertainty, mask, unit, .. } = from;
+        *self = NDAstroData { data, uncertainty, mask, ..self.clone() };
+        self.set_unit(unit);
+        Ok(())
+    }
+
     /// Puts a variance, in data unit squared, in place of the uncertainty, whatever kind that is of; or removes it:
     /// `set_variance(None::<Pixels>)`.
     ///
@@ -62,8 +75,8 @@ impl NDAstroData {
         self.set_uncertainty(variance.map(|v| (v, UncertaintyKind::Variance)))
     }
 
-    /// Puts an uncertainty of any kind in place of the one that is there, or removes it. Standard deviations are in data
-    /// units, inverse variances in 1 over their square.
+    /// Puts an uncertainty of any kind in place of the one that is there, or removes it. Standard deviations are in
+    /// data units, inverse variances in 1 over their square.
     ///
     /// # Errors
     /// Its shape is not that of the data.
@@ -88,7 +101,8 @@ impl NDAstroData {
         Ok(())
     }
 
-    /// Puts a further plane of any shape in place of the one of this name (upper and lower case are one), or removes it.
+    /// Puts a further plane of any shape in place of the one of this name (upper and lower case are one), or removes
+    /// it.
     ///
     /// # Errors
     /// The name is empty, or one that data, uncertainties and masks are written by.
@@ -129,13 +143,13 @@ impl NDAstroData {
         self.meta = Arc::new(meta);
     }
 
-    /// Writes the planes of another container into a part of these: its data always, its uncertainty and its mask where both
-    /// have them. It may have the shape of the part, or one that repeats to it by numpy's rules. An uncertainty of another
-    /// kind is converted through the variance. Unit, header and further planes stay.
+    /// Writes the planes of another container into a part of these: its data always, its uncertainty and its mask where
+    /// both have them. It may have the shape of the part, or one that repeats to it by numpy's rules. An uncertainty of
+    /// another kind is converted through the variance. Unit, header and further planes stay.
     ///
     /// The planes that are written to are loaded first and are in memory from then on, in the types that they have:
-    /// floating-point ones round what they get, integer ones take integers within their range and nothing else. Clones and
-    /// windows of this container that were made before keep what they have.
+    /// floating-point ones round what they get, integer ones take integers within their range and nothing else. Clones
+    /// and windows of this container that were made before keep what they have.
     ///
     /// ```
     /// # use ndastro::{NDAstroData, Window};

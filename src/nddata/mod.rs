@@ -100,7 +100,8 @@ impl NDAstroData {
         self.with_uncertainty(variance, UncertaintyKind::Variance)
     }
 
-    /// With an uncertainty of any kind: standard deviations are in data units, inverse variances in 1 over their square.
+    /// With an uncertainty of any kind: standard deviations are in data units, inverse variances in 1 over their
+    /// square.
     ///
     /// # Errors
     /// Its shape is not that of the data.
@@ -200,8 +201,8 @@ impl NDAstroData {
     }
 
     /// The variance, whatever the kind of the uncertainty; `None` for none and for an unknown one. Loads it, and only
-    /// it, once. One that is stored as such keeps its type, and its numbers: negative ones count as 0 where something is
-    /// computed with them, and are still there to be seen here.
+    /// it, once. One that is stored as such keeps its type, and its numbers: negative ones count as 0 where something
+    /// is computed with them, and are still there to be seen here.
     ///
     /// # Errors
     /// As [`data`](Self::data).
@@ -270,8 +271,8 @@ impl NDAstroData {
         self.planes().chain(self.stored_planes()).all(Plane::is_lazy)
     }
 
-    /// Gives the memory of planes back that can be read again, and that of what was computed from others. Planes that were
-    /// set or changed stay.
+    /// Gives the memory of planes back that can be read again, and that of what was computed from others. Planes that
+    /// were set or changed stay.
     pub fn unload(&mut self) {
         self.data.unload();
         if let Some(u) = &mut self.uncertainty {

@@ -21,8 +21,8 @@ impl NDAstroData {
         Ok(self.sliced(&fits.map_err(|e| self.locate(e))?))
     }
 
-    /// The part that slices take, by numpy's rules: open and negative ends, steps of either sign, numbers that drop their
-    /// axis, an ellipsis; what lies beyond the image is cut off.
+    /// The part that slices take, by numpy's rules: open and negative ends, steps of either sign, numbers that drop
+    /// their axis, an ellipsis; what lies beyond the image is cut off.
     ///
     /// ```
     /// # use ndastro::{NDAstroData, Slice};
@@ -31,8 +31,8 @@ impl NDAstroData {
     /// # Ok::<(), ndastro::Error>(())
     /// ```
     ///
-    /// As lazy as a [`window`](Self::window), and like it in everything else. If every axis is dropped one pixel is left, of
-    /// shape `[]`: it can be read and computed with, not written.
+    /// As lazy as a [`window`](Self::window), and like it in everything else. If every axis is dropped one pixel is
+    /// left, of shape `[]`: it can be read and computed with, not written.
     ///
     /// # Errors
     /// More slices than axes, a number outside its axis, two ellipses, a step of 0.
@@ -45,8 +45,9 @@ impl NDAstroData {
         self.seen(|plane| plane.sliced(slices), Change::Sliced(slices.to_vec()))
     }
 
-    /// With its axes in another order: axis `i` of the result is axis `order[i]` of this. Reads nothing. Further planes of
-    /// the same shape are turned too, others stay as they are; the unit stays, and the world coordinates follow.
+    /// With its axes in another order: axis `i` of the result is axis `order[i]` of this. Reads nothing. Further planes
+    /// of the same shape are turned too, others stay as they are; the unit stays, and the world coordinates
+    /// follow.
     ///
     /// # Errors
     /// `order` does not name every axis once.

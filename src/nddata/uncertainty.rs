@@ -68,9 +68,10 @@ impl Uncertainty {
 }
 
 impl NDAstroData {
-    /// The same with its uncertainty as another kind, through the variance: sigma squared, its root, 1 over it. The numbers
-    /// are converted at once, to f32 where that holds every stored value, else f64; the other planes stay as lazy as they
-    /// are. The root of a negative variance is NaN, and 1 over 0 infinite. Without an uncertainty there is nothing to do.
+    /// The same with its uncertainty as another kind, through the variance: sigma squared, its root, 1 over it. The
+    /// numbers are converted at once, to f32 where that holds every stored value, else f64; the other planes stay as
+    /// lazy as they are. The root of a negative variance is NaN, and 1 over 0 infinite. Without an uncertainty there is
+    /// nothing to do.
     ///
     /// # Errors
     /// One of the two kinds, and not the other, is unknown; or the plane cannot be read.

@@ -2,8 +2,9 @@
 //!
 //! What is proved: every file of `tests/data/images` reads as astropy reads it, or is refused with what to do; a plane
 //! costs its own bytes and nothing else, from opening to a stack of windows; a window is the slice of the whole; what is
-//! written is what cfitsio reads, checksums and headers included; a run that fails leaves nothing behind; an error names
-//! the file, the HDU, what was expected and what was found.
+//! written is what cfitsio reads, checksums and headers included; slices are numpy's, and a container that is changed
+//! changes no other; a run that fails leaves nothing behind; an error names the file, the HDU, what was expected and what
+//! was found.
 
 #[path = "../compare/mod.rs"]
 mod compare;
@@ -13,6 +14,8 @@ mod oracle;
 mod support;
 
 mod compressed;
+mod container;
+mod editing;
 mod errors;
 mod headers;
 mod hostile;
@@ -22,6 +25,7 @@ mod properties;
 mod reading;
 mod roundtrip;
 mod unfinished;
+mod windowed;
 mod windows;
 mod writing;
 

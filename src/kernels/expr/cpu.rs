@@ -17,6 +17,7 @@ pub(super) const LANES: usize = 256;
 type Register = [f64; LANES];
 
 /// What a thread works on: decoded inputs of a piece, and registers.
+#[allow(clippy::vec_box)] // registers change places: by their boxes, not by their numbers
 pub(crate) struct Sheet {
     pub narrow: Vec<Vec<f32>>,
     pub wide: Vec<Vec<f64>>,
