@@ -13,6 +13,7 @@ mod oracle;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod arithmetic;
 mod compressed;
 mod container;
 mod editing;
