@@ -16,7 +16,7 @@ use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_p
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};
-use crate::writing::planes_of;
+use crate::writing::{copy, image_of, planes_of};
 use crate::{AstroData, Result};
 
 /// Expressions to be computed, one for each extension of the result. Nothing is read until [`eval`](Self::eval) or
@@ -153,7 +153,8 @@ impl Calculation {
         })
     }
 
-    /// Computes all expressions into a FITS file: SCI, VAR and DQ, where there is a variance and a mask, for each.
+    /// Computes all expressions into a FITS file: SCI, VAR and DQ, where there is a variance and a mask, for each, and the
+    /// further planes of its first container as they are.
     ///
     /// # Errors
     /// As [`eval`](Self::eval); and the file cannot be written. Then nothing is left behind.
@@ -189,11 +190,16 @@ impl Calculation {
         let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
         writer.cancel(self.settings.cancel.clone());
         for (plan, &first) in plans.iter().zip(&firsts) {
+            let mut next = first + 1 + usize::from(plan.outputs().variance) + usize::from(plan.outputs().mask);
             let mut sink = FileSink::new(&mut writer, first, plan.outputs().variance, plan.mask);
             counters.add(match plan.compute {
                 DType::F64 => compute::<f64>(plan, engine, &self.settings, &mut sink)?,
                 _ => compute::<f32>(plan, engine, &self.settings, &mut sink)?,
             });
+            for (_, plane) in plan.others() {
+                copy(&mut writer, next, plane)?;
+                next += 1;
+            }
         }
         writer.finish()?;
         Ok(self.stats(engine, &plans, counters, (started, before)))

@@ -146,6 +146,9 @@ fn blank(first: &NDAstroData, part: &NDAstroData) -> Result<NDAstroData> {
         .with_meta(first.meta().clone())
         .named(first.name().to_string(), first.ver());
     whole.set_unit(part.unit());
+    if first.is_moved() {
+        whole.set_wcs(first.wcs()?)?;
+    }
     if let Some((plane, kind)) = part.uncertainty_plane() {
         whole.set_uncertainty(Some((Pixels::zeros(plane.dtype(), &shape)?, kind)))?;
     }

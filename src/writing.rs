@@ -79,18 +79,7 @@ impl AstroData {
         let mut writer = FitsWriter::with_hdus(path, options.overwrite, hdus)?;
         writer.cancel(options.cancel.clone());
         for (image, plane) in planes.iter().enumerate() {
-            let format = plane.format();
-            let mut bytes = Vec::new();
-            plane.bands(|flat, stored| {
-                let offset = (flat.start * format.size()) as u64;
-                if format.is_on_disk() {
-                    return writer.write(image, offset, stored);
-                }
-                bytes.clear();
-                bytes.extend_from_slice(stored);
-                format.to_disk(&mut bytes);
-                writer.write(image, offset, &bytes)
-            })?;
+            copy(&mut writer, image, plane)?;
         }
         writer.finish()
     }
@@ -128,13 +117,7 @@ impl AstroData {
                     true => (header.get_str("EXTNAME"), header.get_i64("EXTVER")),
                     false => (Some(name.to_string()), ver),
                 };
-                let stored = plane.format().stored;
-                // Numbers in memory may be of a type that FITS has not.
-                let format = match stored.fits().1 {
-                    None => PixelFormat { big_endian: true, ..plane.format() },
-                    Some(_) => PixelFormat::disk(stored),
-                };
-                let spec = ImageSpec { header, name, ver, shape: plane.shape(), format, compression };
+                let spec = image_of(plane, header, name, ver, compression);
                 items.push(Item { hdu: plane.hdu(), spec: HduSpec::Image(spec), plane: Some(plane.clone()) });
             };
             let name = if own_names { nd.name() } else { "SCI" };
@@ -208,6 +191,39 @@ impl AstroData {
         let mut own: Vec<Option<i64>> = self.iter().map(own).collect();
         own.iter_mut().map(|v| v.or_else(|| free.next()).unwrap_or_default()).collect()
     }
+}
+
+/// Writes all pixels of a plane, which was announced as [`image_of`] has it, with the numbers that it has.
+pub(crate) fn copy(writer: &mut FitsWriter, image: usize, plane: &Plane) -> Result<()> {
+    let format = plane.format();
+    let mut bytes = Vec::new();
+    plane.bands(|flat, stored| {
+        let offset = (flat.start * format.size()) as u64;
+        if format.is_on_disk() {
+            return writer.write(image, offset, stored);
+        }
+        bytes.clear();
+        bytes.extend_from_slice(stored);
+        format.to_disk(&mut bytes);
+        writer.write(image, offset, &bytes)
+    })
+}
+
+/// A plane as an image of a file.
+pub(crate) fn image_of(
+    plane: &Plane,
+    header: Header,
+    name: Option<String>,
+    ver: Option<i64>,
+    compression: Option<Compression>,
+) -> ImageSpec {
+    let stored = plane.format().stored;
+    // Numbers in memory may be of a type that FITS has not.
+    let format = match stored.fits().1 {
+        None => PixelFormat { big_endian: true, ..plane.format() },
+        Some(_) => PixelFormat::disk(stored),
+    };
+    ImageSpec { header, name, ver, shape: plane.shape(), format, compression }
 }
 
 fn without_unit(header: &Header) -> Header {

@@ -52,12 +52,32 @@ pub(super) struct InputSlot {
     pub narrow: bool,
 }
 
+/// A program that is being written.
+struct Writer<'a> {
+    program: &'a mut Program,
+    /// Where the samples of each slot lie, if they are used.
+    places: Vec<Option<Slot>>,
+    /// Where each node can be read.
+    args: Vec<Option<Arg>>,
+    free: Vec<usize>,
+}
+
+impl Writer<'_> {
+    fn register(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.program.registers += 1;
+            self.program.registers - 1
+        })
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Dag {
     nodes: Vec<Node>,
     known: HashMap<Node, Id>,
     marks: Vec<Mark>,
     slots: Vec<InputSlot>,
+    places: HashMap<InputSlot, usize>,
     /// Random variables, by their nodes.
     variances: HashMap<Id, Id>,
     numbers: usize,
@@ -78,10 +98,11 @@ impl Dag {
     /// Samples that are no random variable unless [`random`](Self::random) says so. The same samples of another leaf are
     /// another variable.
     pub(super) fn input(&mut self, slot: InputSlot, variance: bool, leaf: usize) -> Id {
-        let at = self.slots.iter().position(|s| *s == slot).unwrap_or_else(|| {
+        let next = self.slots.len();
+        let at = *self.places.entry(slot).or_insert(next);
+        if at == next {
             self.slots.push(slot);
-            self.slots.len() - 1
-        });
+        }
         self.node(Node::Input { slot: at, variance, leaf })
     }
 
@@ -398,58 +419,66 @@ impl Dag {
             }
         }
         let mut program = Program::default();
-        let mut places: Vec<Option<Slot>> = vec![None; self.slots.len()];
-        let mut args: Vec<Option<Arg>> = vec![None; self.nodes.len()];
-        let mut free: Vec<usize> = Vec::new();
-        for i in 0..self.nodes.len() {
-            if !needed[i] {
-                continue;
-            }
-            let arg = |args: &[Option<Arg>], id: Id| args[self.bare(id).0].unwrap_or(Arg::Constant(f64::NAN));
-            let mut register = || {
-                free.pop().unwrap_or_else(|| {
-                    program.registers += 1;
-                    program.registers - 1
-                })
-            };
-            args[i] = Some(match self.nodes[i] {
-                Node::Constant(bits) | Node::Number { value: bits, .. } => Arg::Constant(f64::from_bits(bits)),
-                Node::Marked(..) => continue,
-                Node::Input { slot, variance, .. } => {
-                    let to = register();
-                    let InputSlot { input, narrow } = self.slots[slot];
-                    let from = *places[slot].get_or_insert_with(|| {
-                        let list = if narrow { &mut program.narrow } else { &mut program.wide };
-                        list.push(input);
-                        if narrow { Slot::Narrow(list.len() - 1) } else { Slot::Wide(list.len() - 1) }
-                    });
-                    program.steps.push(Step::Load { to, from, variance });
-                    Arg::Register(to)
-                }
-                Node::One(op, a) => {
-                    let to = register();
-                    program.steps.push(Step::One { op, to, a: arg(&args, a) });
-                    Arg::Register(to)
-                }
-                Node::Two(op, a, b) => {
-                    let to = register();
-                    program.steps.push(Step::Two { op, to, a: arg(&args, a), b: arg(&args, b) });
-                    Arg::Register(to)
-                }
-            });
-            // Registers that are not read any more are free; not before, since a step must not write what it reads.
-            let mut done: Vec<Id> = self.operands(i).collect();
-            done.sort_unstable();
-            done.dedup();
-            for operand in done {
-                if let (Some(Arg::Register(r)), true) = (args[operand.0], last[operand.0] == i) {
-                    free.push(r);
+        let mut writer = Writer {
+            program: &mut program,
+            places: vec![None; self.slots.len()],
+            args: vec![None; self.nodes.len()],
+            free: Vec::new(),
+        };
+        for i in (0..self.nodes.len()).filter(|&i| needed[i]) {
+            if matches!(self.nodes[i], Node::One(..) | Node::Two(..)) {
+                let mut operands: Vec<Id> = self.operands(i).collect();
+                // Samples are loaded where they are used first, not before.
+                operands.iter().for_each(|&id| self.load(id, &mut writer));
+                let to = writer.register();
+                let arg = |id: Id| writer.args[self.bare(id).0].unwrap_or(Arg::Constant(f64::NAN));
+                let step = match self.nodes[i] {
+                    Node::One(op, a) => Step::One { op, to, a: arg(a) },
+                    Node::Two(op, a, b) => Step::Two { op, to, a: arg(a), b: arg(b) },
+                    _ => continue,
+                };
+                writer.program.steps.push(step);
+                writer.args[i] = Some(Arg::Register(to));
+                // Registers that are not read any more are free; not before, since a step must not write what it reads.
+                operands.sort_unstable();
+                operands.dedup();
+                for operand in operands {
+                    if let (Some(Arg::Register(r)), true) = (writer.args[operand.0], last[operand.0] == i) {
+                        writer.free.push(r);
+                    }
                 }
             }
         }
+        for root in [Some(data), variance].into_iter().flatten() {
+            self.load(self.bare(root), &mut writer);
+        }
+        let args = writer.args;
         program.data = args[self.bare(data).0];
         program.variance = variance.and_then(|v| args[self.bare(v).0]);
         program
+    }
+
+    /// Sees that a constant or a sample can be read.
+    fn load(&self, id: Id, writer: &mut Writer<'_>) {
+        if writer.args[id.0].is_some() {
+            return;
+        }
+        writer.args[id.0] = match self.nodes[id.0] {
+            Node::Constant(bits) | Node::Number { value: bits, .. } => Some(Arg::Constant(f64::from_bits(bits))),
+            Node::Input { slot, variance, .. } => {
+                let to = writer.register();
+                let InputSlot { input, narrow } = self.slots[slot];
+                let program = &mut *writer.program;
+                let from = *writer.places[slot].get_or_insert_with(|| {
+                    let list = if narrow { &mut program.narrow } else { &mut program.wide };
+                    list.push(input);
+                    if narrow { Slot::Narrow(list.len() - 1) } else { Slot::Wide(list.len() - 1) }
+                });
+                program.steps.push(Step::Load { to, from, variance });
+                Some(Arg::Register(to))
+            }
+            _ => None,
+        };
     }
 
     /// The node that computes the value of a marked one.

@@ -125,6 +125,11 @@ impl Plan {
         self.shape.iter().product()
     }
 
+    /// Further planes that go with the result: those of the first container, if they are of its shape.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (&str, &Plane)> {
+        self.leaves.iter().take(1).flat_map(NDAstroData::other_planes).filter(|(_, p)| p.shape() == self.shape)
+    }
+
     pub(crate) fn outputs(&self) -> Outputs {
         Outputs { variance: self.program.variance.is_some(), mask: self.mask.is_some(), good: false }
     }
@@ -165,8 +170,10 @@ struct Planner {
     planes: Vec<Plane>,
     known: HashMap<Origin, usize>,
     /// Data and variance of the leaves, to know one again.
-    variables: Vec<(Origin, Option<Origin>)>,
+    variables: HashMap<(Origin, Option<Origin>), usize>,
     mask_inputs: Vec<usize>,
+    /// Their places, by number of the plane.
+    mask_places: HashMap<usize, usize>,
     mask_steps: Vec<MaskStep>,
     leaves: Vec<NDAstroData>,
     random: Vec<Variable>,
@@ -247,26 +254,27 @@ impl Planner {
     fn leaf(&mut self, nd: &NDAstroData) -> Value {
         let Options { ignore_variance, ignore_mask, ignore_units, .. } = self.options;
         let key = (nd.data_plane().origin(), nd.variance_plane().filter(|_| !ignore_variance).map(Plane::origin));
-        let leaf = self.variables.iter().position(|v| *v == key).unwrap_or_else(|| {
-            self.variables.push(key);
+        let next = self.variables.len();
+        let leaf = *self.variables.entry(key).or_insert(next);
+        if leaf == next {
             self.leaves.push(nd.clone());
-            self.variables.len() - 1
-        });
+        }
         let id = self.samples(nd.data_plane(), false, leaf);
         if let Some(plane) = nd.variance_plane().filter(|_| !ignore_variance) {
             let variance = self.samples(plane, true, leaf);
             self.dag.random(id, variance);
-            if !self.random.iter().any(|v| v.id == id) {
+            if leaf == next {
                 let variance = Some(plane.clone());
                 self.random.push(Variable { id, shape: nd.shape(), variance, number: 0.0 });
             }
         }
         let mask = nd.mask_plane().filter(|_| !ignore_mask).map(|plane| {
             let input = self.plane(plane);
-            let at = self.mask_inputs.iter().position(|&i| i == input).unwrap_or_else(|| {
+            let next = self.mask_inputs.len();
+            let at = *self.mask_places.entry(input).or_insert(next);
+            if at == next {
                 self.mask_inputs.push(input);
-                self.mask_inputs.len() - 1
-            });
+            }
             MaskArg::Input(at)
         });
         let unit = nd.unit().filter(|_| !ignore_units).map_or(Of::Nothing, |u| Of::Unit(u.clone()));
@@ -402,16 +410,17 @@ fn joined_from(steps: &mut Vec<MaskStep>, mask: &mut Option<MaskArg>) -> Vec<usi
             }
         }
     }
-    let mut inputs: Vec<usize> = Vec::new();
+    let (mut inputs, mut numbers): (Vec<usize>, HashMap<usize, usize>) = Default::default();
     let mut places = vec![0; steps.len()];
     let mut kept = Vec::new();
     let mut renumber = |arg: &mut MaskArg, places: &[usize]| match arg {
         MaskArg::Step(i) => *i = places[*i],
         MaskArg::Input(i) => {
-            let at = inputs.iter().position(|k| k == i).unwrap_or_else(|| {
+            let next = inputs.len();
+            let at = *numbers.entry(*i).or_insert(next);
+            if at == next {
                 inputs.push(*i);
-                inputs.len() - 1
-            });
+            }
             *i = at;
         }
     };

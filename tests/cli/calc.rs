@@ -77,6 +77,25 @@ fn the_output_says_what_was_done_and_carries_tables() {
 }
 
 #[test]
+fn further_planes_and_tables_of_the_first_file_are_carried() {
+    let dir = TempDir::new().unwrap();
+    let objects = ndarray::Array2::from_shape_fn((20, 30), |(y, x)| (y * x) as i32);
+    let nd = frame(1, &[20, 30]).with_other("OBJMASK", objects.clone());
+    let mut file = AstroData::from_extensions(Default::default(), vec![nd]);
+    let source = FitsFile::open(data("images/tb.fits")).unwrap();
+    file.append_table(source.raw(1).unwrap());
+    file.write(dir.path().join("a.fits"), false).unwrap();
+    for more in [&[][..], &["--compress", "rice"]] {
+        let args = ["calc", "2 * a", "a=a.fits", "-o", "out.fits", "--overwrite"];
+        run(dir.path(), args.iter().chain(more)).ok();
+        let out = AstroData::open(dir.path().join("out.fits")).unwrap();
+        assert_eq!(out[0].other("OBJMASK").unwrap(), Some(&Pixels::from(objects.clone())));
+        assert_eq!(out.tables().len(), 1);
+        assert_eq!(out.tables()[0].read().unwrap(), source.raw(1).unwrap().read().unwrap());
+    }
+}
+
+#[test]
 fn a_file_of_one_extension_goes_with_all_and_numbers_are_operands() {
     let (dir, _) = night();
     write_frame(&dir.path().join("dark.fits"), 9, &[30, 20]);

@@ -284,3 +284,14 @@ fn a_wcs_that_cannot_be_used_does_not_stop_arithmetic() {
     assert!(part[0].wcs().unwrap().is_none());
     assert!(stats.warnings.iter().any(|w| w.contains("TAB")), "{:?}", stats.warnings);
 }
+
+#[test]
+fn chains_may_be_long() {
+    let mut sum = Expr::from(0.0);
+    for i in 0..20_000 {
+        sum += NDAstroData::new(arr1(&[1f32, i as f32])).with_variance(arr1(&[1f32, 2.0])).unwrap();
+    }
+    let sum = eval(sum);
+    assert_eq!(values(&sum), [20_000.0, f64::from((19_999 * 10_000) as f32)]);
+    assert_eq!(variances(&sum), [20_000.0, 40_000.0]);
+}
