@@ -179,6 +179,11 @@ impl Calculation {
                 types,
                 self.settings.compression,
             ));
+            let lossless = self.settings.compression.map(|c| Compression { quantize: None, ..c });
+            for (name, plane) in plan.others() {
+                let header = plane.header().map_or_else(Header::new, |h| Header::clone(h));
+                images.push(image_of(plane, header, Some(name.into()), Some(ver), lossless));
+            }
         }
         let mut phu = self.phu.clone();
         phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
