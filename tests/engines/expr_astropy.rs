@@ -1,0 +1,2 @@
+use crate::expr::Check;
+pub const ALL: &[(&str, Check)] = &[];
