@@ -1,6 +1,6 @@
 //! From an expression to what an engine computes: shapes, units, masks, and the steps with their derivatives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::dag::{Dag, Id, InputSlot};
 use super::{Correlation, Expr, Function, MaskRule, Node, Propagation, Rules};
@@ -38,9 +38,8 @@ impl Plan {
         let shape = value.shape.clone();
         let variance = planner.dag.variance(value.id);
         let mut program = planner.dag.compile(value.id, variance);
-        program.masks = planner.mask_inputs;
-        program.mask_steps = planner.mask_steps;
-        program.mask = value.mask;
+        (program.masks, program.mask_steps, program.mask) =
+            needed(&planner.mask_inputs, &planner.mask_steps, value.mask);
         let planes: Vec<Plane> = planner.planes.iter().map(|p| p.broadcast(&shape)).collect::<Result<_>>()?;
         let compute = if program.wide.is_empty() { DType::F32 } else { DType::F64 };
         // The mask is as wide as the widest that goes into it.
@@ -131,6 +130,9 @@ impl Planner {
             Node::Leaf(nd) => Ok(self.leaf(nd)),
             Node::Scalar(s) => {
                 let id = match s.variance {
+                    Some(v) if v < 0.0 => {
+                        return Err(Error::Parameter(format!("a number with the variance {v}: it cannot be below 0")));
+                    }
                     Some(v) => self.dag.number(s.value, v),
                     None => self.dag.constant(s.value),
                 };
@@ -291,6 +293,31 @@ impl Planner {
         self.mask_steps.push(MaskStep { op, a, b });
         MaskArg::Step(self.mask_steps.len() - 1)
     }
+}
+
+/// Of mask inputs and steps those that the result is made of: of masks that a rule leaves out nothing is read.
+fn needed(
+    inputs: &[usize],
+    steps: &[MaskStep],
+    result: Option<MaskArg>,
+) -> (Vec<usize>, Vec<MaskStep>, Option<MaskArg>) {
+    let mut used: HashSet<MaskArg> = result.into_iter().collect();
+    for (i, step) in steps.iter().enumerate().rev() {
+        if used.contains(&MaskArg::Step(i)) {
+            used.extend([step.a, step.b]);
+        }
+    }
+    let mut places = HashMap::new();
+    let (mut kept_inputs, mut kept_steps) = (Vec::new(), Vec::new());
+    for (i, &input) in inputs.iter().enumerate().filter(|(i, _)| used.contains(&MaskArg::Input(*i))) {
+        places.insert(MaskArg::Input(i), MaskArg::Input(kept_inputs.len()));
+        kept_inputs.push(input);
+    }
+    for (i, step) in steps.iter().enumerate().filter(|(i, _)| used.contains(&MaskArg::Step(*i))) {
+        places.insert(MaskArg::Step(i), MaskArg::Step(kept_steps.len()));
+        kept_steps.push(MaskStep { op: step.op.clone(), a: places[&step.a], b: places[&step.b] });
+    }
+    (kept_inputs, kept_steps, result.map(|mask| places[&mask]))
 }
 
 fn operands(expr: &Expr) -> Vec<&Expr> {
