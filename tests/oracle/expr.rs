@@ -309,6 +309,8 @@ fn one(op: One, x: f64) -> (f64, f64) {
         One::Exp => (x.exp(), x.exp()),
         One::Log => (x.ln(), 1.0 / x),
         One::Log10 => (x.log10(), std::f64::consts::LOG10_E / x),
+        // The root, also of -infinity, of which powf makes infinity.
+        One::Pow(0.5) => one(One::Sqrt, x),
         One::Pow(p) => (x.powf(p), p * x.powf(p - 1.0)),
     }
 }

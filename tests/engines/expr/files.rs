@@ -86,7 +86,8 @@ fn compressed_files(on: &On) -> Outcome {
     let nd = NDAstroData::new(data).with_mask(mask).map_err(text)?;
     let path = folder.path().join("packed.fits");
     let ad = AstroData::from_extensions(Header::new(), vec![nd.clone()]);
-    ad.write_with(&path, &WriteOptions::default().compression(Compression { method: Method::Rice, quantize: None })).map_err(text)?;
+    ad.write_with(&path, &WriteOptions::default().compression(Compression { method: Method::Rice, quantize: None }))
+        .map_err(text)?;
     let open = || AstroData::open(&path).map(|ad| ad[0].clone()).map_err(text);
     let other = made(&[83, 61], 311, 0.5, 9.0);
     let expr = (open()? - &other) / &other;

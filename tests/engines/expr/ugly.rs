@@ -3,7 +3,8 @@
 //! NaN and infinities are in the same pixels as in the oracle, with two exceptions that the trees here avoid: where
 //! derivatives are multiplied in another order (the crate from the result to the leaves, the oracle from the leaves to
 //! the result) a product of more than two that leaves the range of f64 on the way may be infinite in one and not in the
-//! other; and what is subtracted from itself (q - q for q = a/c) has the variance 0 here also where q is NaN.
+//! other; the derivative of a quotient by its divisor is its product with 1/b, which overflows where b is below 1e-308;
+//! and what is subtracted from itself (q - q for q = a/c) has the variance 0 here also where q is NaN.
 
 use ndastro::NDAstroData;
 
@@ -42,6 +43,11 @@ fn ugly(values: &[f64], variances: &[f64], wide: bool) -> Vec<Operand> {
         make(&|i| values[i % n], &|i| variances[i / n / n % k], 1),
         make(&|i| values[i / n % n], &|i| variances[(i / n / n * 5 + i) % k], 4),
     ]
+}
+
+/// The same without variances: then nothing but the data asks for the host.
+fn bare(operands: &[Operand]) -> Vec<Operand> {
+    operands.iter().map(|o| Operand::of(NDAstroData::new(o.nd.data().expect("data").clone()))).collect()
 }
 
 fn trees() -> Vec<(String, Tree)> {
@@ -145,7 +151,7 @@ fn numbers_that_leave_the_range_on_the_way(on: &On) -> Outcome {
     let back = &(&a() * &b()) * &c;
     let over = &a() / &(&b() * &c);
     let root = (&(&a() * &a()) + &(&b() * &b())).sqrt();
-    let smaller = Tree::two(Two::Min, &a() * &b(), c.clone());
+    let smaller = Tree::two(Two::Min, c.clone(), -(&a() * &b()));
     let larger = Tree::two(Two::Max, &a() * &b(), c.clone());
     let cases = [
         (1e-20, 1e-20, 1e30),
@@ -174,13 +180,14 @@ fn numbers_that_leave_the_range_on_the_way(on: &On) -> Outcome {
             ("a b c", &back),
             ("a / (b c)", &over),
             ("sqrt(a a + b b)", &root),
-            ("min(a b, c)", &smaller),
+            ("min(c, -a b)", &smaller),
             ("max(a b, c)", &larger),
         ] {
             check(on, tree, &operands, &format!("{name} of {x:e}, {y:e}, {z:e}"))?;
+            check(on, tree, &bare(&operands), &format!("{name} of {x:e}, {y:e}, {z:e}, no variance"))?;
         }
-        let difference = &(&(&a() + &Tree::number(x)) - &a()) * &c;
-        check(on, &difference, &operands, &format!("(a + {x:e} - a) c"))?;
+        let sum = &(&a() - &b()) * &c;
+        check(on, &sum, &bare(&operands), &format!("(a - b) c of {x:e}, {y:e}, {z:e}"))?;
     }
     Ok(())
 }
@@ -188,11 +195,14 @@ fn numbers_that_leave_the_range_on_the_way(on: &On) -> Outcome {
 fn subnormal_numbers(on: &On) -> Outcome {
     let values = [1e-40, -3e-42, 1.4e-45, 1e-38, 1.0, 1e30, 0.0, -1e-39];
     let operands = ugly(&values, &[1e-40, 1.0, 1e-45, 0.0, 1e-37], false);
-    trees().iter().try_for_each(|(name, tree)| check(on, tree, &operands, &format!("{name} in f32")).map(drop))?;
+    for (name, tree) in trees() {
+        check(on, &tree, &operands, &format!("{name} in f32"))?;
+        check(on, &tree, &bare(&operands), &format!("{name} in f32, no variance"))?;
+    }
     let values = [1e-310, -3e-320, 5e-324, 2.3e-308, 1.0, 1e300, 0.0, 1e-160];
     let operands = ugly(&values, &[1e-310, 1.0, 5e-324, 0.0, 1e-307], true);
     for (name, tree) in trees() {
-        if ["Add", "Sub", "Mul", "Div", "Min", "Neg", "Abs", "a - a"].contains(&name.as_str()) {
+        if ["Add", "Sub", "Mul", "Min", "Max", "Neg", "Abs", "a - a"].contains(&name.as_str()) {
             check(on, &tree, &operands, &format!("{name} in f64"))?;
         }
     }
@@ -213,7 +223,8 @@ fn constants_at_the_ends(on: &On) -> Outcome {
         let (_, stats) = ndastro::Calculation::of(vec![expr.clone()]).eval(&on.engine).map_err(text)?;
         let fallback: &[&str] =
             if stats.warnings.iter().any(|w| w.contains("beyond its numbers")) { &["beyond its numbers"] } else { &[] };
-        let ordinary = (1e-30..1e30).contains(&constant);
+        // The variance has its square.
+        let ordinary = (1e-15..1e15).contains(&constant);
         claim(fallback.is_empty() || (on.kind == super::Kind::Pair && !ordinary), || format!("{constant}: {stats:?}"))?;
         let (got, ..) = run(&expr, on, None, fallback)?;
         let tree = &a() * &Tree::number(constant);
@@ -223,6 +234,17 @@ fn constants_at_the_ends(on: &On) -> Outcome {
         let planes = crate::compare::Planes { data: &data, variance: &variance, dq: &[] };
         crate::compare::compare(&got.planes(), &planes, &super::bounds(&tree, ndastro::DType::F32))
             .map_err(|e| format!("times {constant}: {e}"))?;
+    }
+    // A number whose square is beyond f64 makes a variance that is not.
+    let nd = NDAstroData::new(shaped(vec![1.5e-150, -3e-160], &[2]));
+    let nd = nd.with_variance(shaped(vec![1e-290, 4e-300], &[2])).map_err(text)?;
+    for constant in [1e200, -1e180, 1e-10] {
+        check(on, &(&a() * &Tree::number(constant)), &[Operand::of(nd.clone())], &format!("times {constant:e}"))?;
+    }
+    let nd = NDAstroData::new(shaped(vec![1.5e150, -3e160], &[2]));
+    let nd = nd.with_variance(shaped(vec![1e290, 4e300], &[2])).map_err(text)?;
+    for constant in [1e-200, -1e-170] {
+        check(on, &(&a() * &Tree::number(constant)), &[Operand::of(nd.clone())], &format!("times {constant:e}"))?;
     }
     for constant in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let (got, ..) = run(&(&x.nd + constant), on, None, &["beyond its numbers"])?;

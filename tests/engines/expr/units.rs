@@ -105,9 +105,9 @@ fn units_of_products_compose(on: &On) -> Outcome {
         on,
         "m cm + m m",
         &(nd("m") * with(100.0, "cm") + nd("m") * with(1.0, "m")),
-        [12.0, 24.0],
-        [2.0, 8.0],
-        Some("m2"),
+        [1200.0, 2400.0],
+        [2e4, 8e4],
+        Some("m cm"),
     )
 }
 
