@@ -3,8 +3,8 @@
 // One lane is one pixel. The entry point, a straight line of the functions below, is written for each expression by
 // src/kernels/expr/wgsl.rs. Numbers are `num`: see expr_f64.wgsl and expr_pair.wgsl, one of which stands in front of this
 // file. A shader may assume NaN and infinities away, so what is not ordinary is only marked here, and computed anew by
-// the host: samples and results that are not finite (seen by their bits), variances below zero, divisors of 0, roots and
-// logarithms of what has none.
+// the host: samples and results that are not finite or subnormal (seen by their bits), variances below zero, divisors of
+// 0, roots and logarithms of what has none.
 
 struct Params {
     pixels: u32,
@@ -26,8 +26,14 @@ var<workgroup> odd_lanes: array<atomic<u32>, 2>;
 
 const EXPONENT = 0x7f800000u;
 
-fn see(bits: u32) {
+fn see_large(bits: u32) {
     odd = odd || (bits & EXPONENT) == EXPONENT;
+}
+
+// Also subnormal numbers, which a device may take for 0.
+fn see(bits: u32) {
+    see_large(bits);
+    odd = odd || ((bits & EXPONENT) == 0u && (bits & 0x7fffffffu) != 0u);
 }
 
 fn see_sign(bits: u32) {
@@ -37,7 +43,9 @@ fn see_sign(bits: u32) {
 fn narrow_at(slot: u32, pixel: u32) -> num {
     let bits = narrow[slot * params.pixels + pixel];
     see(bits);
-    return of_f32(bitcast<f32>(bits));
+    let value = of_f32(bitcast<f32>(bits));
+    odd = odd || lost(value);
+    return value;
 }
 
 fn narrow_variance_at(slot: u32, pixel: u32) -> num {
@@ -49,7 +57,7 @@ fn narrow_variance_at(slot: u32, pixel: u32) -> num {
 fn result(x: num) -> f32 {
     let value = to_f32(x);
     see(bitcast<u32>(value));
-    odd = odd || lost(value);
+    odd = odd || lost(x);
     return value;
 }
 

@@ -1,5 +1,5 @@
 // Numbers of expr.wgsl where the device has no 64-bit floats: pairs (hi, lo) of f32, 48 digits in the range of f32. What
-// leaves that range is not ordinary, and left to the host. pair.wgsl stands in front of this file.
+// leaves that range, be it on the way, is not ordinary, and left to the host. pair.wgsl stands behind this file.
 
 alias num = Pair;
 
@@ -26,17 +26,27 @@ fn n_add(a: num, b: num) -> num {
 fn n_neg(x: num) -> num { return Pair(-x.hi, -x.lo); }
 fn n_sub(a: num, b: num) -> num { return n_add(a, n_neg(b)); }
 
-fn n_mul(a: num, b: num) -> num {
+// Outside of this the lower part, or what it is made of, may be lost: it has 2^-48 of the number, and is split at SPLIT.
+fn ranges(x: f32) -> bool { return abs(x) >= 1e-18 && abs(x) <= 8e34; }
+
+fn times(a: num, b: num) -> num {
     let p = product(a.hi, b.hi);
     return settled(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
+}
+
+fn n_mul(a: num, b: num) -> num {
+    let p = times(a, b);
+    odd = odd || (a.hi != 0.0 && b.hi != 0.0 && !ranges(p.hi));
+    return p;
 }
 
 // The quotient of the leading parts, corrected twice.
 fn n_quotient(a: num, b: num) -> num {
     let q = opaque(a.hi / b.hi);
-    let rest = n_sub(a, n_mul(b, Pair(q, 0.0)));
+    odd = odd || (a.hi != 0.0 && !ranges(q));
+    let rest = n_sub(a, times(b, Pair(q, 0.0)));
     let more = opaque(rest.hi / b.hi);
-    let left = n_sub(rest, n_mul(b, Pair(more, 0.0)));
+    let left = n_sub(rest, times(b, Pair(more, 0.0)));
     let s = settled(q, more);
     return settled(s.hi, s.lo + left.hi / b.hi);
 }
@@ -55,5 +65,5 @@ fn n_choose(no: num, yes: num, which: bool) -> num {
     return Pair(select(no.hi, yes.hi, which), select(no.lo, yes.lo, which));
 }
 
-// Below this a step may have lost digits, or everything.
-fn lost(x: f32) -> bool { return abs(x) < 1e-18; }
+// Samples and results that pairs do not hold.
+fn lost(x: num) -> bool { return x.hi != 0.0 && !ranges(x.hi); }

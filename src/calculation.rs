@@ -195,15 +195,14 @@ impl Calculation {
         let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
         writer.cancel(self.settings.cancel.clone());
         for (plan, &first) in plans.iter().zip(&firsts) {
-            let mut next = first + 1 + usize::from(plan.outputs().variance) + usize::from(plan.outputs().mask);
+            let others = first + 1 + usize::from(plan.outputs().variance) + usize::from(plan.outputs().mask);
             let mut sink = FileSink::new(&mut writer, first, plan.outputs().variance, plan.mask);
             counters.add(match plan.compute {
                 DType::F64 => compute::<f64>(plan, engine, &self.settings, &mut sink)?,
                 _ => compute::<f32>(plan, engine, &self.settings, &mut sink)?,
             });
-            for (_, plane) in plan.others() {
-                copy(&mut writer, next, plane)?;
-                next += 1;
+            for (i, (_, plane)) in plan.others().enumerate() {
+                copy(&mut writer, others + i, plane)?;
             }
         }
         writer.finish()?;

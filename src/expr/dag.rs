@@ -328,11 +328,12 @@ impl Dag {
         let mut sum = self.constant(ZERO);
         for (slope, variance) in groups {
             let share = match self.value(slope) {
-                Some(v) => {
+                Some(v) if (v * v).is_normal() => {
                     let square = self.constant(v * v);
                     self.mul(square, variance)
                 }
-                None => self.two(Two::Share, slope, variance),
+                // Also for a constant whose square is beyond f64: its product with the variance may not be.
+                _ => self.two(Two::Share, slope, variance),
             };
             sum = self.add(sum, share);
         }

@@ -52,7 +52,7 @@ impl Scalar {
         self
     }
 
-    /// With a variance, in the square of the unit.
+    /// With a variance, in the square of the unit. One below 0 is refused at evaluation.
     pub fn with_variance(mut self, variance: f64) -> Self {
         self.variance = Some(variance);
         self
@@ -107,7 +107,7 @@ pub enum MaskRule {
     First,
     /// None comes out.
     None,
-    /// A function of both; it is called on the CPU.
+    /// A function of both; it is called on the CPU. Of what it returns as many bits come out as the widest mask has.
     Custom(Arc<dyn Fn(u32, u32) -> u32 + Send + Sync>),
 }
 

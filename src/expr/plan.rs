@@ -1,6 +1,6 @@
 //! From an expression to what an engine computes: shapes, units, masks, and the steps with their derivatives.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::collapse::{axes_of, left};
 use super::dag::{Dag, Id, InputSlot};
@@ -96,9 +96,8 @@ impl Planner {
         let planner = self;
         let shape = value.shape.clone();
         let mut program = planner.dag.compile(data, variance);
-        (program.mask_steps, program.mask) = (planner.mask_steps.clone(), value.mask);
-        let masks = joined_from(&mut program.mask_steps, &mut program.mask);
-        program.masks = masks.into_iter().map(|i| planner.mask_inputs[i]).collect();
+        (program.masks, program.mask_steps, program.mask) =
+            needed(&planner.mask_inputs, &planner.mask_steps, value.mask);
         // Planes that nothing is computed from are not read.
         let mut planes = Vec::new();
         for input in program.narrow.iter_mut().chain(&mut program.wide).chain(&mut program.masks) {
@@ -212,6 +211,9 @@ impl Planner {
             Node::Leaf(nd) => Ok(self.leaf(nd)),
             Node::Scalar(s) => {
                 let id = match s.variance {
+                    Some(v) if v < 0.0 => {
+                        return Err(Error::Parameter(format!("a number with the variance {v}: it cannot be below 0")));
+                    }
                     Some(v) => {
                         let id = self.dag.number(s.value, v);
                         self.random.push(Variable { id, shape: Vec::new(), variance: None, number: v });
@@ -385,54 +387,37 @@ impl Planner {
     }
 }
 
+/// Of mask inputs and steps those that the result is made of: of masks that a rule leaves out nothing is read.
+fn needed(
+    inputs: &[usize],
+    steps: &[MaskStep],
+    result: Option<MaskArg>,
+) -> (Vec<usize>, Vec<MaskStep>, Option<MaskArg>) {
+    let mut used: HashSet<MaskArg> = result.into_iter().collect();
+    for (i, step) in steps.iter().enumerate().rev() {
+        if used.contains(&MaskArg::Step(i)) {
+            used.extend([step.a, step.b]);
+        }
+    }
+    let mut places = HashMap::new();
+    let (mut kept_inputs, mut kept_steps) = (Vec::new(), Vec::new());
+    for (i, &input) in inputs.iter().enumerate().filter(|(i, _)| used.contains(&MaskArg::Input(*i))) {
+        places.insert(MaskArg::Input(i), MaskArg::Input(kept_inputs.len()));
+        kept_inputs.push(input);
+    }
+    for (i, step) in steps.iter().enumerate().filter(|(i, _)| used.contains(&MaskArg::Step(*i))) {
+        places.insert(MaskArg::Step(i), MaskArg::Step(kept_steps.len()));
+        kept_steps.push(MaskStep { op: step.op.clone(), a: places[&step.a], b: places[&step.b] });
+    }
+    (kept_inputs, kept_steps, result.map(|mask| places[&mask]))
+}
+
 fn operands(expr: &Expr) -> Vec<&Expr> {
     match expr.node() {
         Node::Leaf(_) | Node::Scalar(_) | Node::Wrong(_) => Vec::new(),
         Node::One(_, x) | Node::Collapse(_, _, x) => vec![x],
         Node::Two(_, a, b, _) => vec![a, b],
     }
-}
-
-/// Keeps those steps alone that a mask needs, and returns the inputs that they need, in the order of their new numbers.
-fn joined_from(steps: &mut Vec<MaskStep>, mask: &mut Option<MaskArg>) -> Vec<usize> {
-    let Some(root) = mask else {
-        steps.clear();
-        return Vec::new();
-    };
-    let mut needed = vec![false; steps.len()];
-    if let MaskArg::Step(i) = root {
-        needed[*i] = true;
-    }
-    for i in (0..steps.len()).rev() {
-        for arg in [steps[i].a, steps[i].b] {
-            if let (MaskArg::Step(k), true) = (arg, needed[i]) {
-                needed[k] = true;
-            }
-        }
-    }
-    let (mut inputs, mut numbers): (Vec<usize>, HashMap<usize, usize>) = Default::default();
-    let mut places = vec![0; steps.len()];
-    let mut kept = Vec::new();
-    let mut renumber = |arg: &mut MaskArg, places: &[usize]| match arg {
-        MaskArg::Step(i) => *i = places[*i],
-        MaskArg::Input(i) => {
-            let next = inputs.len();
-            let at = *numbers.entry(*i).or_insert(next);
-            if at == next {
-                inputs.push(*i);
-            }
-            *i = at;
-        }
-    };
-    for (i, mut step) in std::mem::take(steps).into_iter().enumerate().filter(|(i, _)| needed[*i]) {
-        renumber(&mut step.a, &places);
-        renumber(&mut step.b, &places);
-        places[i] = kept.len();
-        kept.push(step);
-    }
-    renumber(root, &places);
-    *steps = kept;
-    inputs
 }
 
 /// A unit for messages.

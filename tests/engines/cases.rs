@@ -309,7 +309,7 @@ fn from_files_and_windows(engine: &Engine) -> Result<(), String> {
 }
 
 /// One primary image with these cards and big-endian bytes.
-fn write_raw(path: &std::path::Path, cards: &[(&str, String)], bytes: &[u8]) -> Result<(), String> {
+pub fn write_raw(path: &std::path::Path, cards: &[(&str, String)], bytes: &[u8]) -> Result<(), String> {
     let mut file: Vec<u8> = Vec::new();
     let all = [("SIMPLE", "T".to_string())].into_iter().chain(cards.iter().cloned());
     for (key, value) in all {

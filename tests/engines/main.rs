@@ -1,6 +1,6 @@
-//! oracle ~ cpu ~ gpu: every case of [`cases`] runs on both engines and is compared with the f64 oracle or with an
-//! outside judge. The GPU half is shown as ignored where there is no adapter, and fails there if
-//! `NDASTRO_REQUIRE_GPU=1`.
+//! oracle ~ cpu ~ gpu: every case runs on both engines and is compared with the f64 oracle or with an outside judge;
+//! those of expressions a third time, on a device that is told to have no 64-bit floats (`pair::`). What needs a GPU is
+//! shown as ignored where there is no adapter, and fails there if `NDASTRO_REQUIRE_GPU=1`.
 
 // The oracle's and the comparer's own tests run in `tests/library.rs`.
 #[path = "../compare/mod.rs"]
@@ -9,6 +9,8 @@ mod compare;
 mod oracle;
 
 mod cases;
+mod expr;
+mod expr_astropy;
 mod frames;
 mod golden;
 
@@ -17,36 +19,47 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use ndastro::Engine;
 
+use expr::{Kind, On};
+
 /// A check on one engine; the error is what to print.
 pub type Check = fn(&Engine) -> Result<(), String>;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let cpu = Arc::new(Engine::cpu(0).expect("threads"));
-    let gpu = Engine::gpu(None, 0);
     let required = std::env::var_os("NDASTRO_REQUIRE_GPU").is_some_and(|v| v == "1");
     let mut trials = Vec::new();
-    let all = cases::ALL.iter().chain(golden::ALL).copied();
-    for (name, check) in all.clone() {
-        let engine = cpu.clone();
-        trials.push(Trial::test(format!("cpu::{name}"), move || check(&engine).map_err(Failed::from)));
-    }
-    match gpu {
-        Ok(engine) => {
-            let engine = Arc::new(engine);
-            for (name, check) in all {
-                let engine = engine.clone();
-                trials.push(Trial::test(format!("gpu::{name}"), move || check(&engine).map_err(Failed::from)));
+    let engines: [(&str, Kind, ndastro::Result<Engine>); 3] = [
+        ("cpu", Kind::Cpu, Engine::cpu(0)),
+        ("gpu", Kind::Gpu, Engine::gpu(None, 0)),
+        // The same adapter as if it had no 64-bit floats.
+        ("pair", Kind::Pair, Engine::gpu_without_f64(None, 0)),
+    ];
+    for (kind, mode, engine) in engines {
+        let stacks = cases::ALL.iter().chain(golden::ALL).filter(|_| kind != "pair");
+        let names = stacks.clone().map(|c| c.0).chain(expr::all().map(|c| c.0));
+        match engine {
+            Ok(engine) => {
+                let on = Arc::new(On::new(engine, mode));
+                for &(name, check) in stacks {
+                    let on = on.clone();
+                    let run = move || check(&on.engine).map_err(Failed::from);
+                    trials.push(Trial::test(format!("{kind}::{name}"), run));
+                }
+                for &(name, check) in expr::all() {
+                    let on = on.clone();
+                    trials.push(Trial::test(format!("{kind}::{name}"), move || check(&on).map_err(Failed::from)));
+                }
+            }
+            Err(reason) => {
+                for name in names {
+                    let reason = reason.to_string();
+                    let trial = Trial::test(format!("{kind}::{name}"), move || Err(Failed::from(reason)));
+                    trials.push(trial.with_ignored_flag(!required && mode != Kind::Cpu));
+                }
             }
         }
-        Err(reason) => {
-            let reason = reason.to_string();
-            for (name, _) in all {
-                let reason = reason.clone();
-                let trial = Trial::test(format!("gpu::{name}"), move || Err(Failed::from(reason)));
-                trials.push(trial.with_ignored_flag(!required));
-            }
-        }
     }
-    libtest_mimic::run(&arguments, trials).exit();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    expr::report();
+    conclusion.exit();
 }

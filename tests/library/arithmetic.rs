@@ -43,7 +43,7 @@ fn the_four_operations_at_once() {
     let none = a.subtract_with(&b, Rules { masks: MaskRule::None, ..Rules::default() }).unwrap();
     assert!(!none.has_mask());
     // A copy is the same random variable.
-    assert_eq!(variances(&a.subtract(&a.clone()).unwrap()), [0.0; 3]);
+    assert_eq!(variances(&a.subtract(a.clone()).unwrap()), [0.0; 3]);
 }
 
 #[test]

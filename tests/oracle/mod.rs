@@ -32,6 +32,8 @@
 //! of nothing with a good mask.
 #![allow(dead_code, unused_imports, reason = "each test binary includes this file and uses its own part of it")]
 
+pub mod expr;
+
 /// The mask bit of a pixel that holds no data.
 pub const NO_DATA: u32 = 16;
 

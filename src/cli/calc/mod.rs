@@ -81,7 +81,7 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
     // The first file of several extensions says which; those of one go with each of them.
     let first = files.iter().find(|f| f.len() > 1).or(files.first());
     let first = first.ok_or_else(|| Error::Parameter("none of the operands is a file".into()))?;
-    for file in files.iter().filter(|f| f.len() > 1 && f.len() != first.len()) {
+    if let Some(file) = files.iter().find(|f| f.len() > 1 && f.len() != first.len()) {
         return Err(Error::Parameter(format!(
             "{}: {} extensions found, 1 or {} expected (as many as {} has)",
             file.label(),

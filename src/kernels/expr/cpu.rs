@@ -184,7 +184,8 @@ pub(crate) fn one_of(op: One, x: f64) -> f64 {
 /// Two numbers through a step.
 #[inline(always)]
 pub(crate) fn two_of(op: Two, a: f64, b: f64) -> f64 {
-    let flag = |yes: bool| if yes { 1.0 } else { 0.0 };
+    // What is chosen of NaN is NaN, and so is its variance.
+    let flag = |yes: bool| if a.is_nan() || b.is_nan() { f64::NAN } else { f64::from(u8::from(yes)) };
     match op {
         Two::Add => a + b,
         Two::Sub => a - b,

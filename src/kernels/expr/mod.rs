@@ -64,9 +64,10 @@ pub(crate) enum Two {
     Min,
     /// The larger; NaN if one is.
     Max,
-    /// 1 where a <= b, 0 elsewhere: the slope of min in a, and of max in b... of ties the first operand counts.
+    /// 1 where a <= b, 0 elsewhere, NaN where one is: the slope of min in a, and of max in b... of ties the first operand
+    /// counts.
     AtMost,
-    /// 1 where a < b, 0 elsewhere.
+    /// 1 where a < b, 0 elsewhere, NaN where one is.
     Below,
     /// a^2 b as a (a b), which overflows only where the result does; 0 where a is 0. What a leaf with derivative a and
     /// variance b adds.
