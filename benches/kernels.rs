@@ -5,13 +5,15 @@
 //!   type. The array is allocated in the time, and freed after it.
 //! * stack: `Stack::eval` with the mean of frames in memory, on the CPU engine with all threads. Bytes are those of the
 //!   frames' planes that are used.
+//! * expr: `Expr::eval` of arrays in memory, with variance and mask, on the CPU engine with all threads: one operation, the
+//!   reduction of a frame, and a product and sum. Bytes are those of the operands' planes and of the result's.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use ndarray::Array2;
 use ndastro::fits::Header;
-use ndastro::{AstroData, Engine, Error, NDAstroData, Pixels, Result, Stack};
+use ndastro::{AstroData, Engine, Error, Expr, NDAstroData, Pixels, Result, Stack};
 
 /// Pixels of a side of the image that is decoded: larger than caches.
 const IMAGE: usize = 2048;
@@ -22,6 +24,7 @@ fn main() -> Result<()> {
     let mut criterion = Criterion::default().configure_from_args();
     decode(&mut criterion)?;
     stack(&mut criterion)?;
+    expr(&mut criterion)?;
     criterion.final_summary();
     Ok(())
 }
@@ -73,9 +76,30 @@ fn stack(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
+fn expr(criterion: &mut Criterion) -> Result<()> {
+    let engine = Engine::cpu(0)?;
+    let operands = (0..3).map(|i| frame_of(IMAGE, i, true)).collect::<Result<Vec<_>>>()?;
+    let [a, b, c] = [0, 1, 2].map(|i| Expr::from(&operands[i]));
+    let mut group = criterion.benchmark_group("expr");
+    let jobs = [("a + b", 2, &a + &b), ("(a - b) / c", 3, (&a - &b) / &c), ("a * b + c", 3, &a * &b + &c)];
+    for (name, planes, expr) in jobs {
+        expr.eval(&engine)?;
+        group.throughput(Throughput::Bytes(((planes + 1) * 10 * IMAGE * IMAGE) as u64));
+        group.bench_function(name, |bench| {
+            bench.iter_batched(|| (), |()| black_box(expr.eval(&engine)), BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
 /// float32, with or without a float32 variance and a uint16 mask that flags 1 of 512 pixels.
 fn frame(i: usize, planes: bool) -> Result<NDAstroData> {
-    let values = noise(FRAME, i);
+    frame_of(FRAME, i, planes)
+}
+
+fn frame_of(side: usize, i: usize, planes: bool) -> Result<NDAstroData> {
+    let values = noise(side, i);
     let nd = NDAstroData::new(values.mapv(f32::from));
     if !planes {
         return Ok(nd);
