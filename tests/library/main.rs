@@ -22,6 +22,7 @@ mod headers;
 mod hostile;
 mod layouts;
 mod laziness;
+mod monte_carlo;
 mod properties;
 mod reading;
 mod roundtrip;

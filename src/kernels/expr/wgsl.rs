@@ -6,15 +6,18 @@ use super::{Arg, MaskArg, MaskOp, One, Program, Slot, Step, Two};
 use crate::dtype::DType;
 use crate::real::Real;
 
-/// Whole powers to this one are written as products.
+/// Whole powers to this one are written as products; for results in f64, in which each rounding counts, to the other.
 const WHOLE: f64 = 64.0;
+const WHOLE_WIDE: f64 = 4.0;
 
 /// Why a device cannot compute this program, if it cannot.
 pub(crate) fn unfit<T: Real>(program: &Program, f64: bool) -> Option<&'static str> {
     let wide = T::DTYPE == DType::F64;
     let transcendent = |step: &Step| match step {
         Step::One { op, .. } => matches!(op, One::Exp | One::Log),
-        Step::Two { op: Two::Pow, b, .. } => !is_whole(*b),
+        Step::Two { op: Two::Pow, b, .. } => {
+            !is_whole(*b) || matches!(b, Arg::Constant(p) if wide && p.abs() > WHOLE_WIDE)
+        }
         _ => false,
     };
     let odd = |arg: &Arg| match arg {
@@ -66,6 +69,9 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
         let _ = out.write_fmt(text);
         out.push('\n');
     };
+    if f64 {
+        line(format_args!("fn kept(x: num) -> num {{ return {}; }}", if wide { "held(x)" } else { "x" }));
+    }
     line(format_args!("@group(0) @binding(5) var<storage, read_write> out_data: array<{real}>;"));
     line(format_args!("@group(0) @binding(6) var<storage, read_write> out_variance: array<{real}>;"));
     if wide {
@@ -96,7 +102,7 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
     let mut holder = vec![0usize; program.registers];
     let number = |arg: Arg, holder: &[usize]| match arg {
         Arg::Register(r) => format!("t{}", holder[r]),
-        Arg::Constant(c) if f64 => format!("num({c:?}lf)"),
+        Arg::Constant(c) if f64 => format!("held({c:?}lf)"),
         Arg::Constant(c) => {
             let hi = c as f32;
             format!("num({hi:?}f, {:?}f)", (c - f64::from(hi)) as f32)

@@ -1,8 +1,8 @@
 //! Every operation, with numbers on either side, and operands that occur more than once.
 
-use ndastro::NDAstroData;
+use ndastro::{Expr, NDAstroData};
 
-use super::{Check, On, Operand, Outcome, a, b, check, check_within, claim, made, pair, shaped};
+use super::{Check, Kind, On, Operand, Outcome, a, b, check, check_within, claim, made, pair, shaped};
 use crate::compare::{Bounds, Tolerance, compare};
 use crate::oracle::expr::{One, Tree, Two};
 
@@ -14,6 +14,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("numbers_with_a_variance", numbers_with_a_variance),
     ("an_operand_that_occurs_twice_is_one_variable", an_operand_that_occurs_twice_is_one_variable),
     ("chains", chains),
+    ("a_very_long_chain", a_very_long_chain),
+    ("numbers_are_not_joined", numbers_are_not_joined),
     ("without_variance_or_mask", without_variance_or_mask),
     ("one_changed_pixel_fails", one_changed_pixel_fails),
 ];
@@ -164,6 +166,53 @@ fn chains(on: &On) -> Outcome {
         tree = &tree + &leaf[1 + i % 3];
     }
     check(on, &tree, &operands, "two hundred additions").map(drop)
+}
+
+/// Its end is not the end of the stack. On a device it would be a shader of as many lines.
+fn a_very_long_chain(on: &On) -> Outcome {
+    if on.kind != Kind::Cpu {
+        return Ok(());
+    }
+    let nd = made(&[2], 65, 0.5, 9.0);
+    let mut expr = Expr::from(0.0);
+    for _ in 0..30_000 {
+        expr += &nd;
+    }
+    let (got, ..) = super::run(&expr, on, None, &[])?;
+    let (one, ..) = super::run(&(&nd * 30_000.0), on, None, &[])?;
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 2e-7 * b);
+    claim(near(&got.data, &one.data) && near(&got.variance, &one.variance), || format!("{got:?}, not {one:?}"))
+}
+
+/// (x + c) - d is not x + (c - d): a compiler that thinks so rounds and overflows elsewhere than the CPU does.
+fn numbers_are_not_joined(on: &On) -> Outcome {
+    let n = Tree::number;
+    for (i, tree) in
+        [&(&a() + &b()) - &b(), &(&a() * &b()) / &b(), &b() - &(&b() - &a()), &(&a() / &b()) * &b()].iter().enumerate()
+    {
+        let mut operands = wide(&[17, 19], 67);
+        operands[1] = Operand::of(made(&[17, 19], 68, 3e8, 7e9));
+        check(on, tree, &operands, &format!("{i} of leaves in f64"))?;
+    }
+    for (c, d) in [(1e4, 1e4), (0.1, 10.0), (3.0, 1.0 / 3.0), (1e16, 1e16), (1e200, 1e-200), (1e-200, 1e200)] {
+        let ordinary = (1e-5..1e5).contains(&c);
+        let trees = [
+            &(&a() + &n(c)) - &n(d),
+            &(&a() * &n(c)) * &n(d),
+            &(&a() * &n(c)) / &n(d),
+            &n(c) - &(&n(d) - &a()),
+            &n(d) * &(&n(c) * &a()),
+            Tree::two(Two::Min, Tree::two(Two::Min, a(), n(c)), n(d)),
+        ];
+        for (i, tree) in trees.iter().enumerate() {
+            let bare = |nd: &NDAstroData| Operand::of(NDAstroData::new(nd.data().expect("data").clone()));
+            check(on, tree, &[bare(&wide(&[17, 19], 66)[0].nd)], &format!("{i} of {c:e} and {d:e} in f64"))?;
+            if ordinary {
+                check(on, tree, &[bare(&made(&[17, 19], 66, 0.5, 9.0))], &format!("{i} of {c:e} and {d:e}"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn without_variance_or_mask(on: &On) -> Outcome {
