@@ -396,6 +396,15 @@ impl From<f64> for Expr {
     }
 }
 
+impl<T, D> From<ndarray::Array<T, D>> for Expr
+where
+    Pixels: From<ndarray::Array<T, D>>,
+{
+    fn from(array: ndarray::Array<T, D>) -> Self {
+        Pixels::from(array).into()
+    }
+}
+
 impl From<Pixels> for Expr {
     fn from(pixels: Pixels) -> Self {
         NDAstroData::new(pixels).into()

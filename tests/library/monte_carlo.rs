@@ -7,7 +7,7 @@
 //! `tests/data/make_arithmetic.py`.
 
 use super::*;
-use ndastro::{Correlation, Expr};
+use ndastro::Expr;
 
 const N: usize = 1_000_000;
 
@@ -156,7 +156,7 @@ fn correlated_operands() {
     for (what, of, undeclared, declared) in cases {
         let what = format!("{what}, rho 0.8");
         astropy_is_wrong(&what, |o| of(o).correlated(RHO), &[&a, &b], undeclared);
-        let by_pixel = |o: &[&NDAstroData]| of(o).correlated(Correlation::Pixels(NDAstroData::new(arr0(RHO))));
+        let by_pixel = |o: &[&NDAstroData]| of(o).correlated(NDAstroData::new(arr0(RHO)));
         let (reported, truth) = both(by_pixel, &[&a, &b]);
         assert!((reported - truth).abs() <= 0.01 * truth, "{what} by pixel: {reported}, {truth} by draws");
         assert!((declared - truth).abs() <= 0.01 * truth, "{what}: astropy says {declared}, {truth} by draws");
@@ -167,7 +167,8 @@ fn correlated_operands() {
 #[test]
 fn functions() {
     let (a, b) = (drawn(arr1(&[9.0]), 1e-4, &normal(12)), drawn(arr1(&[4.0]), 4e-4, &normal(13)));
-    let cases: [(&str, fn(&[&NDAstroData]) -> Expr); 7] = [
+    type Function = fn(&[&NDAstroData]) -> Expr;
+    let cases: [(&str, Function); 7] = [
         ("sqrt(a a + b b)", |o| (o[0] * o[0] + o[1] * o[1]).sqrt()),
         ("exp(a / b)", |o| (o[0] / o[1]).exp()),
         ("log(a)", |o| Expr::from(o[0]).log()),
