@@ -6,7 +6,7 @@ use super::collapse::{axes_of, left};
 use super::dag::{Dag, Id, InputSlot};
 use super::{Correlation, Expr, Function, MaskRule, Node, Propagation, Rules};
 use crate::dtype::DType;
-use crate::fits::Header;
+use crate::fits::{Header, UncertaintyKind};
 use crate::kernels::expr::{MaskArg, MaskOp, MaskStep, One, Program, Two};
 use crate::nddata::NDAstroData;
 use crate::plane::{Origin, Plane};
@@ -253,6 +253,21 @@ impl Planner {
         self.dag.input(slot, variance, leaf)
     }
 
+    /// The variance of a leaf that has one, of what it is stored as: what a square or an inverse comes to may be beyond f32.
+    fn variance(&mut self, nd: &NDAstroData, leaf: usize) -> Id {
+        let Some((plane, kind)) = nd.uncertainty_plane() else { return self.dag.constant(0.0) };
+        let stored = self.samples(plane, kind == UncertaintyKind::Variance, leaf);
+        match kind {
+            UncertaintyKind::StdDev => self.dag.two(Two::Mul, stored, stored),
+            UncertaintyKind::InverseVariance => {
+                let (one, zero) = (self.dag.constant(1.0), self.dag.constant(0.0));
+                let variance = self.dag.two(Two::Div, one, stored);
+                self.dag.two(Two::Max, variance, zero)
+            }
+            UncertaintyKind::Variance | UncertaintyKind::Unknown => stored,
+        }
+    }
+
     fn leaf(&mut self, nd: &NDAstroData) -> Value {
         let Options { ignore_variance, ignore_mask, ignore_units, .. } = self.options;
         let key = (nd.data_plane().origin(), nd.variance_plane().filter(|_| !ignore_variance).map(Plane::origin));
@@ -263,7 +278,7 @@ impl Planner {
         }
         let id = self.samples(nd.data_plane(), false, leaf);
         if let Some(plane) = nd.variance_plane().filter(|_| !ignore_variance) {
-            let variance = self.samples(plane, true, leaf);
+            let variance = self.variance(nd, leaf);
             self.dag.random(id, variance);
             if leaf == next {
                 let variance = Some(plane.clone());
@@ -644,10 +659,12 @@ fn header(leaves: &[NDAstroData], shape: &[usize]) -> (Header, Option<String>) {
         return (Header::new(), None);
     };
     let mut header = first.meta().clone();
-    // A WCS that cannot be used is carried as it is, if its pixels are.
+    // Cards of the same pixels are carried as they are, also those of a WCS that cannot be used.
     let as_it_is = !first.is_moved() && first.shape() == shape;
+    if as_it_is && Wcs::is_in(&header) {
+        return (header, None);
+    }
     let placed = match first.wcs() {
-        Err(_) if as_it_is => return (header, None),
         Err(e) => Err(e),
         Ok(own) => {
             let mut found = own.filter(|_| first.shape() == shape);

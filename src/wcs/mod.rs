@@ -265,6 +265,11 @@ impl Wcs {
         self.map.iter().enumerate().all(same)
     }
 
+    /// Whether a header has cards of a WCS.
+    pub(crate) fn is_in(header: &Header) -> bool {
+        header.iter().any(|entry| keys::kind(&entry.keyword).is_some())
+    }
+
     /// Takes the cards of every WCS out of a header.
     pub(crate) fn remove(header: &mut Header) {
         header.remove_where(|key| keys::kind(key).is_some() || keys::is_wat(key));

@@ -10,6 +10,9 @@ use crate::real::Real;
 const WHOLE: f64 = 64.0;
 const WHOLE_WIDE: f64 = 4.0;
 
+/// A longer program takes a driver's compiler longer than it saves.
+const STEPS: usize = 1024;
+
 /// Why a device cannot compute this program, if it cannot.
 pub(crate) fn unfit<T: Real>(program: &Program, f64: bool) -> Option<&'static str> {
     let wide = T::DTYPE == DType::F64;
@@ -34,6 +37,8 @@ pub(crate) fn unfit<T: Real>(program: &Program, f64: bool) -> Option<&'static st
         Some("it has no 64-bit floats, which these inputs need")
     } else if program.is_custom() {
         Some("a function of the caller's joins the masks")
+    } else if program.steps.len() > STEPS {
+        Some("the expression is too long for a shader")
     } else if wide && program.steps.iter().any(transcendent) {
         Some("it has no exp and log of 64-bit floats")
     } else if program.steps.iter().any(args)
