@@ -3,7 +3,7 @@
 //! What is proved: every file of `tests/data/images` reads as astropy reads it, or is refused with what to do; a plane
 //! costs its own bytes and nothing else, from opening to a stack of windows; a window is the slice of the whole; what is
 //! written is what cfitsio reads, checksums and headers included; a run that fails leaves nothing behind; an error names
-//! the file, the HDU, what was expected and what was found.
+//! the file, the HDU, what was expected and what was found; the variance of an expression is that of a million draws.
 
 #[path = "../compare/mod.rs"]
 mod compare;
