@@ -349,6 +349,9 @@ impl Planner {
 
     fn operation(&mut self, op: Two, a: Value, b: Value, rules: &Rules) -> Result<Value> {
         let mut shape = broadcast(&a.shape, &b.shape)?;
+        if let Correlation::Pixels(nd) = &rules.correlation {
+            shape = broadcast(&shape, &nd.shape())?;
+        }
         let (mut left, mut right) = (a.id, b.id);
         let unit = match op {
             Two::Mul => joined(a.unit, b.unit, Unit::times),
@@ -368,10 +371,7 @@ impl Planner {
                         return Err(Error::Parameter(format!("a correlation of {rho}: it lies between -1 and 1")));
                     }
                     Correlation::Coefficient(rho) => Some(self.dag.constant(*rho)),
-                    Correlation::Pixels(nd) => {
-                        shape = broadcast(&shape, &nd.shape())?;
-                        Some(self.samples(nd.data_plane(), false, usize::MAX))
-                    }
+                    Correlation::Pixels(nd) => Some(self.samples(nd.data_plane(), false, usize::MAX)),
                 };
                 if let Some(rho) = rho {
                     id = self.dag.correlated(id, left, right, rho);

@@ -181,7 +181,7 @@ def wrong():
     say("(a - b) / (a + b)", a.subtract(b).divide(a.add(b)))
     say("a b / a", a.multiply(b).divide(a))
     # a = s + x, b = s + y share s.
-    s, x, y = nd(50, 1, "f8"), nd(50, 0.25, "f8"), nd(-10, 0.25, "f8")
+    s, x, y = nd(50, 0.01, "f8"), nd(50, 0.0025, "f8"), nd(-10, 0.0025, "f8")
     a, b = s.add(x), s.add(y)
     say("(s + x) - (s + y)", a.subtract(b))
     say("(s + x) (s + y)", a.multiply(b))

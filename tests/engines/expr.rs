@@ -60,6 +60,14 @@ pub enum Kind {
     Pair,
 }
 
+/// Whether an adapter has 64-bit floats.
+fn has_f64(name: &str) -> bool {
+    #[cfg(feature = "gpu")]
+    return ndastro::adapters().iter().any(|a| a.name == name && a.f64);
+    #[cfg(not(feature = "gpu"))]
+    return name.is_empty();
+}
+
 /// The engine of a trial.
 pub struct On {
     pub engine: Engine,
@@ -70,9 +78,7 @@ pub struct On {
 
 impl On {
     pub fn new(engine: Engine, kind: Kind) -> Self {
-        let adapters = ndastro::adapters();
-        let has = |name: &str| adapters.iter().any(|a| a.name == name && a.f64);
-        let f64 = kind == Kind::Cpu || (kind == Kind::Gpu && engine.adapter().is_some_and(has));
+        let f64 = kind == Kind::Cpu || (kind == Kind::Gpu && engine.adapter().is_some_and(has_f64));
         On { engine, kind, f64 }
     }
 

@@ -4,7 +4,7 @@
 //! costs its own bytes and nothing else, from opening to a stack of windows; a window is the slice of the whole; what is
 //! written is what cfitsio reads, checksums and headers included; slices are numpy's, and a container that is changed
 //! changes no other; a run that fails leaves nothing behind; an error names the file, the HDU, what was expected and what
-//! was found.
+//! was found; the variance of an expression is that of a million draws.
 
 #[path = "../compare/mod.rs"]
 mod compare;

@@ -1,4 +1,5 @@
 //! Every operation, with numbers on either side, and operands that occur more than once.
+#![allow(clippy::eq_op, reason = "an operand less itself is what is tested")]
 
 use ndastro::{Expr, NDAstroData};
 
@@ -160,6 +161,10 @@ fn chains(on: &On) -> Outcome {
     check(on, &(&(&length * &two) / &(&length + &leaf[0])), &operands, "of a root")?;
     let soft = (&(&leaf[0] / &leaf[1]) + &leaf[2]).one(One::Log);
     check(on, &(&soft * &(-(&leaf[3] / &leaf[1])).one(One::Exp)), &operands, "of log and exp")?;
+    // Many leaves, each with its planes.
+    let many: Vec<Operand> = (0..40).map(|i| Operand::of(made(&[29, 31], 600 + i, 2.0, 900.0))).collect();
+    let sum = (1..40).fold(Tree::leaf(0), |sum, i| &sum + &Tree::leaf(i));
+    check(on, &(&sum / &(&Tree::leaf(7) + &Tree::leaf(31))), &many, "of forty leaves")?;
     // A long one.
     let mut tree = leaf[0].clone();
     for i in 0..200 {

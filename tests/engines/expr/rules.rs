@@ -95,7 +95,13 @@ fn a_correlation_by_pixel(on: &On) -> Outcome {
     let mut operands = pair(&[19], 124);
     operands.push(Operand::of(made(&[17, 19], 125, -0.95, 0.95)));
     let rules = Rules { rho: Some(Rho::Leaf(2)), ..Rules::default() };
-    check(on, &(&a() * &b()).ruled(rules), &operands, "rho of more axes").map(drop)
+    check(on, &(&a() * &b()).ruled(rules), &operands, "rho of more axes")?;
+    // Also where it says nothing.
+    for uncertainty in [Uncertainty::Copy, Uncertainty::Drop] {
+        let rules = Rules { uncertainty, ..rules };
+        check(on, &(&a() * &b()).ruled(rules), &operands, "rho of more axes, not used")?;
+    }
+    Ok(())
 }
 
 fn correlations_within_correlations(on: &On) -> Outcome {

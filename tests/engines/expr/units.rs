@@ -1,4 +1,5 @@
 //! Units: kept, converted, composed, refused.
+#![allow(clippy::eq_op, reason = "an operand less itself is what is tested")]
 
 use ndastro::{Calculation, Expr, NDAstroData, Scalar};
 
