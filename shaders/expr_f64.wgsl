@@ -9,16 +9,15 @@ const HALVINGS: u32 = 10u;
 const LN2: num = 0.6931471805599453lf;
 
 // x, as far as the compiler knows something else. It would make a of (a + b) - b, and join constants: (x c) d to x (c d),
-// which rounds and overflows elsewhere. So constants are held, and where results are f64 what each operation comes to
-// (`kept`, written for each expression): there a digit that is lost shows.
+// which rounds and overflows elsewhere. So constants are held, and what each operation comes to.
 fn held(x: num) -> num { return select(x, -x, params.opaque_zero != 0u); }
 
 fn of_f32(x: f32) -> num { return f64(x); }
 fn to_f32(x: num) -> f32 { return f32(x); }
-fn n_add(a: num, b: num) -> num { return kept(a + b); }
-fn n_sub(a: num, b: num) -> num { return kept(a - b); }
-fn n_mul(a: num, b: num) -> num { return kept(a * b); }
-fn n_quotient(a: num, b: num) -> num { return kept(a / b); }
+fn n_add(a: num, b: num) -> num { return held(a + b); }
+fn n_sub(a: num, b: num) -> num { return held(a - b); }
+fn n_mul(a: num, b: num) -> num { return held(a * b); }
+fn n_quotient(a: num, b: num) -> num { return held(a / b); }
 fn n_root(x: num) -> num { return sqrt(x); }
 fn n_neg(x: num) -> num { return -x; }
 fn n_less(a: num, b: num) -> bool { return a < b; }

@@ -295,3 +295,14 @@ fn chains_may_be_long() {
     assert_eq!(values(&sum), [20_000.0, f64::from((19_999 * 10_000) as f32)]);
     assert_eq!(variances(&sum), [20_000.0, 40_000.0]);
 }
+
+#[test]
+fn deviations_of_faint_fluxes_are_not_lost() {
+    // Squares of these are no numbers of f32.
+    let flux = NDAstroData::new(arr1(&[1e-17f32, 2e-17]));
+    let flux = flux.with_uncertainty(arr1(&[1e-23f32, 2e-23]), ndastro::fits::UncertaintyKind::StdDev).unwrap();
+    let relative = eval(&flux / 1e-17);
+    for (got, want) in variances(&relative).into_iter().zip([1e-12, 4e-12]) {
+        assert!((got - want).abs() < 1e-6 * want, "{got}");
+    }
+}

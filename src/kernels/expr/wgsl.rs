@@ -74,9 +74,6 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
         let _ = out.write_fmt(text);
         out.push('\n');
     };
-    if f64 {
-        line(format_args!("fn kept(x: num) -> num {{ return {}; }}", if wide { "held(x)" } else { "x" }));
-    }
     line(format_args!("@group(0) @binding(5) var<storage, read_write> out_data: array<{real}>;"));
     line(format_args!("@group(0) @binding(6) var<storage, read_write> out_variance: array<{real}>;"));
     if wide {

@@ -8,7 +8,7 @@
 
 use ndastro::NDAstroData;
 
-use super::{Check, On, Operand, Outcome, a, b, check, check_within, claim, run, shaped};
+use super::{Check, Kind, On, Operand, Outcome, a, b, check, check_within, claim, run, shaped};
 use crate::cases::text;
 use crate::compare::{Bounds, Tolerance};
 use crate::oracle::expr::{One, Tree, Two};
@@ -19,6 +19,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("negative_variances_of_expressions_are_counted", negative_variances_of_expressions_are_counted),
     ("extreme_divisors", extreme_divisors),
     ("numbers_that_leave_the_range_on_the_way", numbers_that_leave_the_range_on_the_way),
+    ("what_f64_loses_is_lost", what_f64_loses_is_lost),
     ("subnormal_numbers", subnormal_numbers),
     ("constants_at_the_ends", constants_at_the_ends),
 ];
@@ -188,6 +189,22 @@ fn numbers_that_leave_the_range_on_the_way(on: &On) -> Outcome {
         }
         let sum = &(&a() - &b()) * &c;
         check(on, &sum, &bare(&operands), &format!("(a - b) c of {x:e}, {y:e}, {z:e}"))?;
+    }
+    Ok(())
+}
+
+/// Digits that f64 loses are lost on a device with f64 too: no compiler makes a of (a + b) - b. Pairs of f32 lose others.
+fn what_f64_loses_is_lost(on: &On) -> Outcome {
+    if on.kind == Kind::Pair {
+        return Ok(());
+    }
+    let make = |level: f32| {
+        let data: Vec<f32> = (0..70).map(|i| level * (1.0 + i as f32 / 64.0)).collect();
+        Operand::of(NDAstroData::new(shaped(data, &[70])))
+    };
+    for (x, y) in [(1.0, 1e20), (3.0, 1e16), (1e-9, 7e8)] {
+        let sum = &(&a() + &b()) - &b();
+        check(on, &sum, &[make(x), make(y)], &format!("({x:e} + {y:e}) - {y:e}"))?;
     }
     Ok(())
 }
