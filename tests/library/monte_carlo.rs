@@ -182,3 +182,47 @@ fn functions() {
         assert!((reported - truth).abs() <= 0.01 * truth, "{what}: {reported} reported, {truth} by draws");
     }
 }
+
+/// Draws of `means.len()` samples of one variance, as rows; and the samples themselves with their variance, as one row.
+fn rows(means: &[f64], variance: f64, draws: usize, seed: u64) -> (NDAstroData, NDAstroData) {
+    let n = means.len();
+    let deviates = normal(seed);
+    let values = (0..draws * n).map(|i| means[i % n] + variance.sqrt() * deviates[i % N]).collect();
+    let all = NDAstroData::new(ArrayD::from_shape_vec(vec![draws, n], values).unwrap());
+    let one = NDAstroData::new(ArrayD::from_shape_vec(vec![1, n], means.to_vec()).unwrap());
+    (all, one.with_variance(ArrayD::from_elem(vec![1, n], variance)).unwrap())
+}
+
+/// Collapses of samples of the variance 4. astropy takes variances for standard deviations: of nine samples its sum has 12
+/// and its mean 4/3. A row takes part of the million deviates, so there are a million over their number.
+#[test]
+fn collapses() {
+    type Collapse = fn(Expr) -> Expr;
+    let steps: Vec<f64> = (0..8).map(|i| 100.0 + 50.0 * f64::from(i)).collect();
+    let cases: [(&str, &[f64], Collapse, Option<f64>); 7] = [
+        ("sum of 9", &[100.0; 9], |e| e.sum(&[1]), Some(12.0)),
+        ("mean of 9", &[100.0; 9], |e| e.mean(&[1]), Some(4.0 / 3.0)),
+        ("median of 9", &[100.0; 9], |e| e.median(&[1]), None),
+        ("median of 4", &[100.0; 4], |e| e.median(&[1]), None),
+        ("smallest of 8 apart", &steps, |e| e.min_along(&[1]), None),
+        ("largest of 8 apart", &steps, |e| e.max_along(&[1]), None),
+        ("spread of 8 apart", &steps, |e| e.std(&[1]), None),
+    ];
+    for (i, (what, means, of, astropy)) in cases.into_iter().enumerate() {
+        // Several sets of deviates, so that the draws are good to a third of a percent.
+        let (mut truth, sets) = (0.0, 8);
+        for set in 0..sets {
+            let (draws, _) = rows(means, 4.0, N / means.len(), 1000 * i as u64 + set);
+            let results = of(Expr::from(&draws)).eval(&engine()).unwrap().data().unwrap().to_f64();
+            let mean = results.mean().unwrap();
+            truth += results.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (results.len() as f64 - 1.0);
+        }
+        let truth = truth / sets as f64;
+        let (_, one) = rows(means, 4.0, 1, 0);
+        let reported = of(Expr::from(&one)).eval(&engine()).unwrap();
+        let reported = reported.variance().unwrap().unwrap().to_f64()[[0]];
+        println!("{what}: astropy {astropy:?}, here {reported}, by draws {truth}");
+        assert!((reported - truth).abs() <= 0.01 * truth, "{what}: {reported} reported, {truth} by draws");
+        assert!(astropy.is_none_or(|a| (a - truth).abs() > 0.01 * truth), "{what}: astropy is right too");
+    }
+}
