@@ -1,8 +1,6 @@
 //! A calculation: expressions into memory, or into a file of as many extensions, in bounded memory.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::dtype::DType;
@@ -12,7 +10,7 @@ use crate::expr::collapse::resolved;
 use crate::expr::plan::{Options, Plan, leaves};
 use crate::fits::{Compression, FitsFile, FitsWriter, HduSpec, Header, RawHdu};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_pixels, refuse_input, spooled};
+use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};
@@ -87,29 +85,7 @@ impl Calculation {
         self
     }
 
-    /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`](crate::DEFAULT_MEMORY) unless set.
-    pub fn memory(mut self, bytes: u64) -> Self {
-        self.settings.memory = bytes;
-        self
-    }
-
-    /// Tile compression of the file that is written.
-    pub fn compression(mut self, compression: Option<Compression>) -> Self {
-        self.settings.compression = compression;
-        self
-    }
-
-    /// A flag that stops the run with [`Error::Interrupted`](crate::Error::Interrupted) when it becomes true.
-    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
-        self.settings.cancel = Some(flag);
-        self
-    }
-
-    /// Tells how far the run is.
-    pub fn progress(mut self, progress: Progress) -> Self {
-        self.settings.progress = Some(progress);
-        self
-    }
+    settings_methods!();
 
     /// Computes all expressions into memory.
     ///

@@ -37,6 +37,36 @@ impl Default for Settings {
     }
 }
 
+/// The methods of a job that say how it is run.
+macro_rules! settings_methods {
+    () => {
+        /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`](crate::DEFAULT_MEMORY) unless set.
+        pub fn memory(mut self, bytes: u64) -> Self {
+            self.settings.memory = bytes;
+            self
+        }
+
+        /// Tile compression of the file that is written.
+        pub fn compression(mut self, compression: Option<crate::fits::Compression>) -> Self {
+            self.settings.compression = compression;
+            self
+        }
+
+        /// A flag that stops the run with [`Error::Interrupted`](crate::Error::Interrupted) when it becomes true.
+        pub fn cancel(mut self, flag: std::sync::Arc<std::sync::atomic::AtomicBool>) -> Self {
+            self.settings.cancel = Some(flag);
+            self
+        }
+
+        /// Tells how far the run is.
+        pub fn progress(mut self, progress: crate::Progress) -> Self {
+            self.settings.progress = Some(progress);
+            self
+        }
+    };
+}
+pub(crate) use settings_methods;
+
 impl Settings {
     /// Calls `run` with what steers the loop over tiles.
     pub(crate) fn steer<R>(&self, run: impl FnOnce(&Control<'_>) -> R) -> R {

@@ -5,8 +5,6 @@
 //! result goes, and what is said of it.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use crate::astrodata::partner;
@@ -15,7 +13,7 @@ use crate::engine::Engine;
 use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Levels};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, MemorySink, Progress, Settings, bytes_read, mask_pixels, refuse_input, spooled};
+use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
@@ -114,29 +112,7 @@ impl Stack {
         self
     }
 
-    /// Bytes of host memory for buffers; [`DEFAULT_MEMORY`](crate::DEFAULT_MEMORY) unless set.
-    pub fn memory(mut self, bytes: u64) -> Self {
-        self.settings.memory = bytes;
-        self
-    }
-
-    /// Tile compression of the file that is written.
-    pub fn compression(mut self, compression: Option<Compression>) -> Self {
-        self.settings.compression = compression;
-        self
-    }
-
-    /// A flag that stops the run with [`Error::Interrupted`] when it becomes true.
-    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
-        self.settings.cancel = Some(flag);
-        self
-    }
-
-    /// Tells how far the run is.
-    pub fn progress(mut self, progress: Progress) -> Self {
-        self.settings.progress = Some(progress);
-        self
-    }
+    settings_methods!();
 
     /// The inputs, in order.
     pub fn inputs(&self) -> &[AstroData] {

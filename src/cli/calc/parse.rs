@@ -62,27 +62,21 @@ impl Parser<'_> {
     }
 
     fn sum(&mut self) -> Result<Term> {
-        let mut left = self.product()?;
-        loop {
-            let op = match self.peek() {
-                Some(c @ ('+' | '-')) => c,
-                _ => return Ok(left),
-            };
-            self.at += 1;
-            left = Term::Binary(op, Box::new(left), Box::new(self.product()?));
-        }
+        self.chain(['+', '-'], Self::product)
     }
 
     fn product(&mut self) -> Result<Term> {
-        let mut left = self.sign()?;
-        loop {
-            let op = match self.peek() {
-                Some(c @ ('*' | '/')) => c,
-                _ => return Ok(left),
-            };
+        self.chain(['*', '/'], Self::sign)
+    }
+
+    /// What binds more, joined by these from left to right.
+    fn chain(&mut self, operators: [char; 2], next: impl Fn(&mut Self) -> Result<Term>) -> Result<Term> {
+        let mut left = next(self)?;
+        while let Some(op) = self.peek().filter(|c| operators.contains(c)) {
             self.at += 1;
-            left = Term::Binary(op, Box::new(left), Box::new(self.sign()?));
+            left = Term::Binary(op, Box::new(left), Box::new(next(self)?));
         }
+        Ok(left)
     }
 
     /// One level deeper.
