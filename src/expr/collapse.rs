@@ -74,7 +74,7 @@ pub(crate) fn resolved(
     settings: &Settings,
     counters: &mut Counters,
 ) -> Result<Expr> {
-    let order = super::plan::walk(root);
+    let order = super::parts::walk(root);
     if !order.iter().any(|e| matches!(e.node(), Node::Collapse(..))) {
         return Ok(root.clone());
     }

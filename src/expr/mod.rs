@@ -14,10 +14,13 @@
 //! - *Integers* are computed as floating-point numbers: they never wrap.
 //! - *Header and WCS* of the result are those of the first container that has one.
 
+mod carried;
 pub(crate) mod collapse;
 mod dag;
 mod operators;
+pub(crate) mod parts;
 pub(crate) mod plan;
+mod units;
 
 use std::fmt;
 use std::sync::Arc;
@@ -306,7 +309,7 @@ impl Expr {
     /// # Errors
     /// The shapes of the operands do not go together.
     pub fn shape(&self) -> Result<Vec<usize>> {
-        plan::shape(self)
+        parts::shape(self)
     }
 
     /// The part that these slices take: no more of any operand is read than it needs.
@@ -314,7 +317,7 @@ impl Expr {
     /// # Errors
     /// They do not fit the shape.
     pub fn slice(&self, slices: impl Into<Slices>) -> Result<Self> {
-        plan::sliced(self, &slices.into())
+        parts::sliced(self, &slices.into())
     }
 
     /// Computes it into memory.
