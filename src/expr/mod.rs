@@ -20,6 +20,7 @@ mod dag;
 mod operators;
 pub(crate) mod parts;
 pub(crate) mod plan;
+mod sums;
 mod units;
 
 use std::fmt;
