@@ -2,6 +2,7 @@
 
 mod parse;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -61,11 +62,12 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
     let term = parse::parse(&args.expression)?;
     crate::fits::check_target(&args.output, common.overwrite)?;
     let operands = args.operands.iter().map(|o| named(o)).collect::<Result<Vec<_>>>()?;
-    for (i, (name, _)) in operands.iter().enumerate() {
-        if operands[..i].iter().any(|(n, _)| n == name) {
+    let (names, mut given) = (term.names(), HashSet::new());
+    for (name, _) in &operands {
+        if !given.insert(*name) {
             return Err(Error::Parameter(format!("{name}: given twice")));
         }
-        if !term.names().contains(name) {
+        if !names.contains(name) {
             return Err(Error::Parameter(format!("{name}: not in the expression")));
         }
     }
@@ -90,11 +92,12 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
             first.label()
         )));
     }
+    let by_name: HashMap<&str, &Operand> = operands.iter().map(|(name, operand)| (*name, operand)).collect();
     let expression = |extension: usize| {
-        term.build(&|name| match operands.iter().find(|(n, _)| *n == name) {
-            Some((_, Operand::Number(number))) => Ok(number.clone()),
-            Some((_, Operand::File(file))) if file.len() == 1 => Ok(Expr::from(&file[0])),
-            Some((_, Operand::File(file))) => Ok(Expr::from(partner(first, extension, file)?)),
+        term.build(&|name| match by_name.get(name) {
+            Some(Operand::Number(number)) => Ok(number.clone()),
+            Some(Operand::File(file)) if file.len() == 1 => Ok(Expr::from(&file[0])),
+            Some(Operand::File(file)) => Ok(Expr::from(partner(first, extension, file)?)),
             None => Err(Error::Parameter(format!("{}: no {0}=FILE says what it is", escape(name)))),
         })
     };

@@ -1,5 +1,7 @@
 //! The language of `ndastro calc`: numbers, names, + - * / and **, parentheses, functions.
 
+use std::collections::HashSet;
+
 use crate::{Error, Expr, Result};
 
 /// What was written.
@@ -8,7 +10,8 @@ pub(super) enum Term {
     Number(f64),
     Name(String),
     Negative(Box<Term>),
-    Binary(char, Box<Term>, Box<Term>),
+    /// From left to right. A list, so that a thousand sums are no thousand levels.
+    Chain(Box<Term>, Vec<(char, Term)>),
     Call(String, Vec<Term>),
 }
 
@@ -71,12 +74,13 @@ impl Parser<'_> {
 
     /// What binds more, joined by these from left to right.
     fn chain(&mut self, operators: [char; 2], next: impl Fn(&mut Self) -> Result<Term>) -> Result<Term> {
-        let mut left = next(self)?;
+        let first = next(self)?;
+        let mut rest = Vec::new();
         while let Some(op) = self.peek().filter(|c| operators.contains(c)) {
             self.at += 1;
-            left = Term::Binary(op, Box::new(left), Box::new(next(self)?));
+            rest.push((op, next(self)?));
         }
-        Ok(left)
+        Ok(if rest.is_empty() { first } else { Term::Chain(Box::new(first), rest) })
     }
 
     /// One level deeper.
@@ -165,93 +169,117 @@ impl Parser<'_> {
     }
 }
 
-impl Term {
-    /// Names that occur.
-    pub(super) fn names(&self) -> Vec<&str> {
-        match self {
-            Term::Number(_) => Vec::new(),
-            Term::Name(name) => vec![name],
-            Term::Negative(x) => x.names(),
-            Term::Binary(_, a, b) => [a.names(), b.names()].concat(),
-            Term::Call(_, arguments) => arguments.iter().flat_map(Term::names).collect(),
+/// What a term comes to.
+enum Built {
+    /// Of what has no names.
+    Number(f64),
+    Expr(Expr),
+}
+
+impl From<Built> for Expr {
+    fn from(built: Built) -> Self {
+        match built {
+            Built::Number(x) => x.into(),
+            Built::Expr(e) => e,
         }
     }
+}
 
-    /// The value of what has no names.
-    fn constant(&self) -> Option<f64> {
-        Some(match self {
-            Term::Number(x) => *x,
-            Term::Name(_) => return None,
-            Term::Negative(x) => -x.constant()?,
-            Term::Binary(op, a, b) => {
-                let (a, b) = (a.constant()?, b.constant()?);
-                match op {
-                    '+' => a + b,
-                    '-' => a - b,
-                    '*' => a * b,
-                    _ => a / b,
-                }
+impl Term {
+    /// Names that occur.
+    pub(super) fn names(&self) -> HashSet<&str> {
+        let (mut names, mut open) = (HashSet::new(), vec![self]);
+        while let Some(term) = open.pop() {
+            match term {
+                Term::Number(_) => {}
+                Term::Name(name) => drop(names.insert(name.as_str())),
+                Term::Negative(x) => open.push(x),
+                Term::Chain(first, rest) => open.extend(std::iter::once(&**first).chain(rest.iter().map(|(_, t)| t))),
+                Term::Call(_, arguments) => open.extend(arguments),
             }
-            Term::Call(name, arguments) => {
-                let x = arguments[0].constant()?;
-                let y = arguments.get(1).map(|a| a.constant().ok_or(()));
-                let y = match y {
-                    Some(y) => y.ok()?,
-                    None => x,
-                };
-                match name.as_str() {
-                    "abs" => x.abs(),
-                    "sqrt" => x.sqrt(),
-                    "square" => x * x,
-                    "exp" => x.exp(),
-                    "log" => x.ln(),
-                    "log10" => x.log10(),
-                    "pow" => x.powf(y),
-                    "min" => x.min(y),
-                    _ => x.max(y),
-                }
-            }
-        })
+        }
+        names
     }
 
     /// The expression, with what the names stand for.
     pub(super) fn build(&self, named: &impl Fn(&str) -> Result<Expr>) -> Result<Expr> {
-        if let Some(value) = self.constant() {
-            return Ok(value.into());
-        }
+        self.built(named).map(Expr::from)
+    }
+
+    fn built(&self, named: &impl Fn(&str) -> Result<Expr>) -> Result<Built> {
         Ok(match self {
-            Term::Number(x) => (*x).into(),
-            Term::Name(name) => named(name)?,
-            Term::Negative(x) => -x.build(named)?,
-            Term::Binary(op, a, b) => {
-                let (a, b) = (a.build(named)?, b.build(named)?);
-                match op {
-                    '+' => a + b,
-                    '-' => a - b,
-                    '*' => a * b,
-                    _ => a / b,
+            Term::Number(x) => Built::Number(*x),
+            Term::Name(name) => Built::Expr(named(name)?),
+            Term::Negative(x) => match x.built(named)? {
+                Built::Number(x) => Built::Number(-x),
+                Built::Expr(e) => Built::Expr(-e),
+            },
+            Term::Chain(first, rest) => {
+                let mut left = first.built(named)?;
+                for (op, term) in rest {
+                    left = match (left, term.built(named)?) {
+                        (Built::Number(a), Built::Number(b)) => Built::Number(match op {
+                            '+' => a + b,
+                            '-' => a - b,
+                            '*' => a * b,
+                            _ => a / b,
+                        }),
+                        (a, b) => {
+                            let (a, b) = (Expr::from(a), Expr::from(b));
+                            Built::Expr(match op {
+                                '+' => a + b,
+                                '-' => a - b,
+                                '*' => a * b,
+                                _ => a / b,
+                            })
+                        }
+                    };
                 }
+                left
             }
             Term::Call(name, arguments) => {
-                if name == "pow" {
-                    let power = arguments[1].constant();
-                    let power = power
-                        .ok_or_else(|| Error::Parameter("a power must be a number, without names in it".into()))?;
-                    return Ok(arguments[0].build(named)?.pow(power));
-                }
-                let x = arguments[0].build(named)?;
-                match name.as_str() {
-                    "abs" => x.abs(),
-                    "sqrt" => x.sqrt(),
-                    "square" => x.square(),
-                    "exp" => x.exp(),
-                    "log" => x.log(),
-                    "log10" => x.log10(),
-                    "min" => x.min(arguments[1].build(named)?),
-                    _ => x.max(arguments[1].build(named)?),
+                let mut built = arguments.iter().map(|a| a.built(named));
+                // There are as many as the function takes: one or two.
+                let x = built.next().unwrap_or(Ok(Built::Number(f64::NAN)))?;
+                match (x, built.next().transpose()?) {
+                    (Built::Number(x), None) => Built::Number(of_number(name, x, x)),
+                    (Built::Number(x), Some(Built::Number(y))) => Built::Number(of_number(name, x, y)),
+                    (x, Some(Built::Number(power))) if name == "pow" => Built::Expr(Expr::from(x).pow(power)),
+                    (_, Some(_)) if name == "pow" => {
+                        return Err(Error::Parameter("a power must be a number, without names in it".into()));
+                    }
+                    (x, y) => {
+                        let x = Expr::from(x);
+                        Built::Expr(match (name.as_str(), y) {
+                            ("abs", _) => x.abs(),
+                            ("sqrt", _) => x.sqrt(),
+                            ("square", _) => x.square(),
+                            ("exp", _) => x.exp(),
+                            ("log", _) => x.log(),
+                            ("log10", _) => x.log10(),
+                            ("min", Some(y)) => x.min(Expr::from(y)),
+                            (_, Some(y)) => x.max(Expr::from(y)),
+                            _ => x,
+                        })
+                    }
                 }
             }
         })
+    }
+}
+
+/// A function of numbers. `y` is the second, if it takes two.
+fn of_number(name: &str, x: f64, y: f64) -> f64 {
+    match name {
+        "abs" => x.abs(),
+        "sqrt" => x.sqrt(),
+        "square" => x * x,
+        "exp" => x.exp(),
+        "log" => x.ln(),
+        "log10" => x.log10(),
+        "pow" => x.powf(y),
+        "min" => x.min(y),
+        _ => x.max(y),
     }
 }
 
@@ -260,7 +288,11 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> f64 {
-        parse(text).unwrap().constant().unwrap()
+        let none = |name: &str| Err(Error::Parameter(name.into()));
+        match parse(text).unwrap().built(&none).unwrap() {
+            Built::Number(x) => x,
+            Built::Expr(e) => panic!("{e:?}"),
+        }
     }
 
     #[test]
@@ -288,8 +320,15 @@ mod tests {
     #[test]
     fn names_are_found() {
         let term = parse("(raw - bias) / flat_2 - min(raw, 3)").unwrap();
-        assert_eq!(term.names(), ["raw", "bias", "flat_2", "raw"]);
+        assert_eq!(term.names(), HashSet::from(["raw", "bias", "flat_2"]));
         assert_eq!(parse("2e").unwrap_err().to_string(), "expression, after \"2\": 'e' was not expected");
+    }
+
+    #[test]
+    fn sums_may_be_long() {
+        let long = vec!["a"; 60_000].join("+");
+        let sum = parse(&long).unwrap().build(&|_| Ok(crate::NDAstroData::new(ndarray::arr1(&[1f32])).into())).unwrap();
+        assert!(sum.shape().is_ok());
     }
 
     #[test]
