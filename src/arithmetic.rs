@@ -71,6 +71,30 @@ operations! {
     divide divide_with divide_in_place Two::Div, "self / other";
 }
 
+macro_rules! collapses {
+    ($($name:ident $what:literal;)*) => {
+        impl NDAstroData {$(
+            #[doc = concat!("The ", $what, " along axes, in memory: see [`Expr::", stringify!($name), "`].")]
+            ///
+            /// # Errors
+            /// An axis that is not there; a plane cannot be read.
+            pub fn $name(&self, axes: &[isize]) -> Result<NDAstroData> {
+                let result = Expr::from(self).$name(axes).eval(&Engine::Cpu(CpuEngine::shared()))?;
+                Ok(result.named(self.name().to_string(), self.ver()))
+            }
+        )*}
+    };
+}
+
+collapses! {
+    sum "sum";
+    mean "mean";
+    min_along "smallest";
+    max_along "largest";
+    median "median";
+    std "standard deviation";
+}
+
 /// What goes with a file in arithmetic.
 #[derive(Clone, Debug)]
 pub enum Operand {

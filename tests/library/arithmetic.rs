@@ -120,6 +120,26 @@ fn sums_and_means_along_axes() {
 }
 
 #[test]
+fn collapses_at_once_are_those_of_expressions() {
+    type AtOnce = fn(&NDAstroData, &[isize]) -> ndastro::Result<NDAstroData>;
+    type Lazy = fn(Expr, &[isize]) -> Expr;
+    let (nd, _) = cube();
+    let cases: [(AtOnce, Lazy); 6] = [
+        (NDAstroData::sum, Expr::sum),
+        (NDAstroData::mean, Expr::mean),
+        (NDAstroData::min_along, Expr::min_along),
+        (NDAstroData::max_along, Expr::max_along),
+        (NDAstroData::median, Expr::median),
+        (NDAstroData::std, Expr::std),
+    ];
+    for (at_once, lazy) in cases {
+        let (got, want) = (at_once(&nd, &[1]).unwrap(), eval(lazy(Expr::from(&nd), &[1])));
+        assert_eq!((values(&got), variances(&got)), (values(&want), variances(&want)));
+    }
+    assert!(nd.sum(&[3]).is_err());
+}
+
+#[test]
 fn smallest_largest_median_and_spread() {
     let (nd, data) = cube();
     let variance = nd.variance().unwrap().unwrap().to_f64();
