@@ -102,18 +102,18 @@ impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         let threads = engine.threads();
         // Decoded samples and masks, and what is computed from them.
-        let (per_pixel, fixed) = match &job.work {
+        let (per_pixel, fixed, block) = match &job.work {
             Work::Stack(stack) => {
                 let planes = 1 + usize::from(stack.variance);
-                (stack.frames.len() * (planes * size_of::<T>() + 4 * usize::from(stack.mask)), 0)
+                (stack.frames.len() * (planes * size_of::<T>() + 4 * usize::from(stack.mask)), 0, BLOCK)
             }
-            Work::Expr(program) => (program.input_bytes(), program.register_bytes()),
+            Work::Expr(program) => (program.input_bytes(), program.register_bytes(), expr::LANES),
         };
         let per_pixel = per_pixel.max(1);
-        let piece = (PIECE_BYTES / per_pixel / BLOCK * BLOCK).clamp(BLOCK, PIECE_PIXELS);
+        let piece = (PIECE_BYTES / per_pixel / block * block).clamp(block, PIECE_PIXELS);
         let desks = |piece: usize| (threads * (piece * per_pixel + fixed)) as u64;
         let room = (memory / 2).saturating_sub((threads * fixed) as u64);
-        let piece = piece.min((room / (threads * per_pixel) as u64) as usize / BLOCK * BLOCK);
+        let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
         let left = memory.saturating_sub(desks(piece));
         let staged: Vec<(usize, Vec<u8>)> = job.staged().map(|(i, _)| (i, Vec::new())).collect();
         let staged_bytes = job.staged().map(|(_, p)| p.format().size()).sum::<usize>();
@@ -121,7 +121,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
         let least = LEAST_PIXELS.min(job.pixels);
         if piece == 0 || tile < least {
-            let needed = (2 * desks(BLOCK)).max(desks(BLOCK) + 2 * tile_bytes * least as u64);
+            let needed = (2 * desks(block)).max(desks(block) + 2 * tile_bytes * least as u64);
             return Err(Error::Budget { needed, budget: memory });
         }
         let desks = Mutex::new(Vec::new());

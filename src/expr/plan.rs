@@ -93,15 +93,13 @@ impl Plan {
 impl Planner {
     /// What computes these nodes.
     fn plan(&self, data: Id, variance: Option<Id>, value: &Value) -> Result<Plan> {
-        let planner = self;
         let shape = value.shape.clone();
-        let mut program = planner.dag.compile(data, variance);
-        (program.masks, program.mask_steps, program.mask) =
-            needed(&planner.mask_inputs, &planner.mask_steps, value.mask);
+        let mut program = self.dag.compile(data, variance);
+        (program.masks, program.mask_steps, program.mask) = needed(&self.mask_inputs, &self.mask_steps, value.mask);
         // Planes that nothing is computed from are not read.
         let mut planes = Vec::new();
         for input in program.narrow.iter_mut().chain(&mut program.wide).chain(&mut program.masks) {
-            planes.push(planner.planes[*input].broadcast(&shape)?);
+            planes.push(self.planes[*input].broadcast(&shape)?);
             *input = planes.len() - 1;
         }
         let compute = if program.wide.is_empty() { DType::F32 } else { DType::F64 };
@@ -114,8 +112,8 @@ impl Planner {
             Of::Unit(unit) => Some(unit.clone()),
             Of::Bare | Of::Nothing => None,
         };
-        let (header, warning) = header(&planner.leaves, &shape);
-        Ok(Plan { program, planes, shape, unit, header, compute, mask, warning, leaves: planner.leaves.clone() })
+        let (header, warning) = header(&self.leaves, &shape);
+        Ok(Plan { program, planes, shape, unit, header, compute, mask, warning, leaves: self.leaves.clone() })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::simd::Loop;
 use crate::{Error, Result};
 
 /// Pixels of a register.
-pub(super) const LANES: usize = 256;
+pub(crate) const LANES: usize = 256;
 
 type Register = [f64; LANES];
 

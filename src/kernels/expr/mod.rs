@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "gpu")]
 pub(crate) use cpu::compute;
-pub(crate) use cpu::{Sheet, Task};
+pub(crate) use cpu::{LANES, Sheet, Task};
 
 use crate::kernels::Kernel;
 use crate::real::Real;
