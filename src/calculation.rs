@@ -124,10 +124,9 @@ impl Calculation {
         if let Some(dtype) = plan.mask {
             nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
         }
-        Ok(match &plan.unit {
-            Some(unit) => nd.with_unit(unit),
-            None => nd,
-        })
+        // Without one the header must not say one either.
+        nd.set_unit(plan.unit.as_ref());
+        Ok(nd)
     }
 
     /// Computes all expressions into a FITS file: SCI, VAR and DQ, where there is a variance and a mask, for each, and the

@@ -164,37 +164,42 @@ impl fmt::Display for Slices {
     }
 }
 
+/// What is larger than any place is beyond the end, not before the start.
+fn place(i: impl TryInto<isize>) -> isize {
+    i.try_into().unwrap_or(isize::MAX)
+}
+
 macro_rules! from_integers {
     ($($type:ty),*) => {$(
         impl From<$type> for Slice {
             fn from(i: $type) -> Self {
-                Slice::At(i as isize)
+                Slice::At(place(i))
             }
         }
 
         impl From<Range<$type>> for Slice {
             fn from(r: Range<$type>) -> Self {
-                Slice::Span { start: Some(r.start as isize), stop: Some(r.end as isize), step: 1 }
+                Slice::Span { start: Some(place(r.start)), stop: Some(place(r.end)), step: 1 }
             }
         }
 
         impl From<RangeInclusive<$type>> for Slice {
             fn from(r: RangeInclusive<$type>) -> Self {
                 // To the end where the last place is -1.
-                let stop = (*r.end() as isize).wrapping_add(1);
-                Slice::Span { start: Some(*r.start() as isize), stop: (stop != 0).then_some(stop), step: 1 }
+                let stop = place(*r.end()).saturating_add(1);
+                Slice::Span { start: Some(place(*r.start())), stop: (stop != 0).then_some(stop), step: 1 }
             }
         }
 
         impl From<RangeFrom<$type>> for Slice {
             fn from(r: RangeFrom<$type>) -> Self {
-                Slice::Span { start: Some(r.start as isize), stop: None, step: 1 }
+                Slice::Span { start: Some(place(r.start)), stop: None, step: 1 }
             }
         }
 
         impl From<RangeTo<$type>> for Slice {
             fn from(r: RangeTo<$type>) -> Self {
-                Slice::Span { start: None, stop: Some(r.end as isize), step: 1 }
+                Slice::Span { start: None, stop: Some(place(r.end)), step: 1 }
             }
         }
     )*};

@@ -9,6 +9,7 @@
 use crate::nddata::NDAstroData;
 use crate::pixels::Pixels;
 use crate::slice::{AxisSlice, Slices};
+use crate::wcs::Wcs;
 use crate::window::{Places, Window};
 use crate::{Error, Result};
 
@@ -146,7 +147,8 @@ fn blank(first: &NDAstroData, part: &NDAstroData) -> Result<NDAstroData> {
         .with_meta(first.meta().clone())
         .named(first.name().to_string(), first.ver());
     whole.set_unit(part.unit());
-    if first.is_moved() {
+    // That of a part, and that of a primary header, are not in the header of the first.
+    if first.is_moved() || !Wcs::is_in(first.meta()) {
         whole.set_wcs(first.wcs()?)?;
     }
     if let Some((plane, kind)) = part.uncertainty_plane() {

@@ -10,9 +10,10 @@ use std::sync::atomic::AtomicBool;
 
 use crate::dtype::{DType, PixelFormat};
 use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, UncertaintyKind};
-use crate::nddata::NDAstroData;
+use crate::nddata::{NDAstroData, name_unit};
 use crate::plane::Plane;
 use crate::unit::Unit;
+use crate::wcs::Wcs;
 use crate::{AstroData, Result};
 
 /// How a file is written.
@@ -95,11 +96,15 @@ impl AstroData {
         for (nd, free) in self.iter().zip(self.versions()) {
             let ver = if same { nd.ver() } else { Some(free) };
             let mut meta = nd.header()?;
-            if let Some(unit) = nd.unit().filter(|u| {
-                !u.as_str().is_empty() && meta.get_str("BUNIT").as_deref().map(str::trim) != Some(u.as_str())
-            }) {
-                meta.set("BUNIT", unit.as_str(), "");
+            // Under another primary header the WCS of the old one would be lost.
+            if !same
+                && !Wcs::is_in(&meta)
+                && let Ok(Some(wcs)) = nd.wcs()
+            {
+                wcs.write(&mut meta)?;
             }
+            let renamed = nd.meta().get_str("BUNIT").as_deref().map(str::trim).unwrap_or_default()
+                != nd.unit().map_or("", |u| u.as_str());
             // The header of a plane's own, with the world coordinates of the image.
             let placed = |plane: &Plane| match plane.header() {
                 None => Ok(None),
@@ -128,13 +133,21 @@ impl AstroData {
                     UncertaintyKind::StdDev => "ERR",
                     _ => "UNCERT",
                 };
-                let own = placed(plane)?;
-                let header = own.clone().unwrap_or_else(|| companion(&meta, kind, nd.unit()));
+                let mut own = placed(plane)?;
+                let made = companion(&meta, kind, nd.unit());
+                if let Some(header) = own.as_mut().filter(|_| renamed) {
+                    name_unit(header, made.get_str("BUNIT").as_deref().unwrap_or_default());
+                }
+                let header = own.clone().unwrap_or(made);
                 add(plane, name, header, own.is_some(), lossless);
             }
             for (name, plane) in nd.mask_plane().map(|m| ("DQ", m)).into_iter().chain(nd.other_planes()) {
                 let own = placed(plane)?;
-                add(plane, name, own.clone().unwrap_or_else(|| without_unit(&meta)), own.is_some(), lossless);
+                let mut header = own.clone().unwrap_or_else(|| without_unit(&meta));
+                if own.is_none() && plane.shape() != nd.shape() {
+                    Wcs::remove(&mut header);
+                }
+                add(plane, name, header, own.is_some(), lossless);
             }
         }
         items.extend(self.tables().iter().map(|t| Item {
@@ -242,9 +255,7 @@ fn companion(header: &Header, kind: UncertaintyKind, unit: Option<&Unit>) -> Hea
         UncertaintyKind::Unknown => None,
     };
     let of = |unit: &Unit| power.and_then(|p| if p == 1.0 { Some(unit.clone()) } else { unit.pow(p) });
-    if let Some(unit) = unit.and_then(of).filter(|u| !u.as_str().is_empty()) {
-        h.set("BUNIT", unit.as_str(), "");
-    }
+    name_unit(&mut h, &unit.and_then(of).and_then(|u| u.to_card().ok()).unwrap_or_default());
     if !matches!(kind, UncertaintyKind::Variance | UncertaintyKind::StdDev) {
         h.set("UTYPE", kind.name(), "kind of uncertainty");
     }
@@ -264,12 +275,7 @@ pub(crate) fn planes_of(
     let mut sci = header.clone();
     // Where the first frame had one of these it was of its own pixels.
     sci.remove_where(|k| matches!(k, "INHERIT" | "CHECKSUM" | "DATASUM"));
-    match unit.map(Unit::as_str).unwrap_or_default() {
-        "" => sci.remove("BUNIT"),
-        // A card that says so already stays as it is.
-        unit if sci.get_str("BUNIT").as_deref().map(str::trim) == Some(unit) => {}
-        unit => drop(sci.set("BUNIT", unit, "")),
-    }
+    name_unit(&mut sci, &unit.and_then(|u| u.to_card().ok()).unwrap_or_default());
     let lossless = compression.map(|c| Compression { quantize: None, ..c });
     let (var, dq) = (companion(&sci, UncertaintyKind::Variance, unit), without_unit(&sci));
     let planes = [("SCI", sci, compression), ("VAR", var, lossless), ("DQ", dq, lossless)].into_iter().zip(types);

@@ -128,9 +128,7 @@ impl Collapse<'_> {
         }
         resize(&mut header, &left(&shape, &collapsed));
         let mut nd = result.with_meta(header);
-        if let Some(unit) = &plan.unit {
-            nd = nd.with_unit(unit);
-        }
+        nd.set_unit(plan.unit.as_ref());
         Ok(nd)
     }
 

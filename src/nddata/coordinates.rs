@@ -54,8 +54,10 @@ impl NDAstroData {
         };
         let rank = changes.iter().find_map(|c| if let Change::Sliced(s) = c { Some(s.len()) } else { None });
         let rank = rank.unwrap_or(self.shape().len());
-        let found = match Wcs::from_header(&self.meta).map_err(|e| self.of(e))? {
+        let found = match Wcs::of_image(&self.meta, Some(rank)).map_err(|e| self.of(e))? {
             Some(wcs) if wcs.pixel_axes() == rank => Some(wcs),
+            // One pixel without axes is nowhere.
+            Some(_) if rank == 0 => None,
             Some(wcs) => {
                 let what = format!("{} pixel axes, and the image has {rank}", wcs.pixel_axes());
                 return Err(self.of(Error::Wcs(what)));
@@ -98,13 +100,16 @@ impl NDAstroData {
         Ok(self)
     }
 
-    /// The header as it is for these pixels: its world coordinates and its axes are theirs.
+    /// The header as it is for these pixels: its world coordinates, its axes and its unit are theirs.
     ///
     /// # Errors
-    /// The axes were changed, and the WCS of the header cannot follow.
+    /// The axes were changed, and the WCS of the header cannot follow; the unit cannot be written in ASCII.
     pub fn header(&self) -> Result<Header> {
         let mut header = self.meta().clone();
         self.place(&mut header)?;
+        if let Some(unit) = &self.unit {
+            name_unit(&mut header, &unit.to_card()?);
+        }
         resize(&mut header, &self.shape());
         Ok(header)
     }
@@ -123,6 +128,15 @@ impl NDAstroData {
             }
         }
         Ok(())
+    }
+}
+
+/// Brings BUNIT up to date; a card that says so already stays as it is.
+pub(crate) fn name_unit(header: &mut Header, unit: &str) {
+    if unit.is_empty() {
+        header.remove("BUNIT");
+    } else if header.get_str("BUNIT").as_deref().map(str::trim) != Some(unit) {
+        header.set("BUNIT", unit, "");
     }
 }
 

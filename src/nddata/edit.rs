@@ -138,7 +138,8 @@ impl NDAstroData {
         }
     }
 
-    /// Puts another header in place of this one. The unit stays what it is.
+    /// Puts another header in place of this one: of a part, that of the whole, as [`meta`](Self::meta) has it. The unit
+    /// stays what it is.
     pub fn set_meta(&mut self, meta: Header) {
         self.meta = Arc::new(meta);
     }

@@ -19,7 +19,7 @@ use crate::plane::Plane;
 use crate::unit::Unit;
 use crate::{Error, Result};
 use coordinates::Coordinates;
-pub(crate) use coordinates::resize;
+pub(crate) use coordinates::{name_unit, resize};
 use uncertainty::Uncertainty;
 
 /// Data, uncertainty and mask of one shape, with unit and header. Planes from a file stay there until they are asked
@@ -39,7 +39,7 @@ pub struct NDAstroData {
     other: Vec<(String, Plane)>,
     unit: Option<Unit>,
     meta: Arc<Header>,
-    /// The primary header of the file, if the image is not in the primary.
+    /// The primary header of the file, if there is no image in the primary.
     primary: Option<Arc<Header>>,
     coordinates: Coordinates,
 }
@@ -77,7 +77,7 @@ impl NDAstroData {
             other: Vec::new(),
             unit: hdu.header.get_str("BUNIT").filter(|u| !u.trim().is_empty()).map(Unit::from),
             meta: file.image_header(group.sci),
-            primary: (group.sci > 0).then(|| file.image_header(0)),
+            primary: (group.sci > 0 && !file.hdus()[0].has_pixels()).then(|| file.image_header(0)),
             coordinates: Coordinates::OfHeader(Vec::new()),
         };
         if let Some((i, kind)) = group.uncertainty {

@@ -92,6 +92,18 @@ impl Unit {
         &self.text
     }
 
+    /// The text as a card can hold it: composed anew where it was written with other letters than those of ASCII.
+    ///
+    /// # Errors
+    /// Such a unit is opaque, so that nobody knows how to write it otherwise.
+    pub(crate) fn to_card(&self) -> crate::Result<String> {
+        let text = if self.text.is_ascii() { self.text.to_string() } else { self.product.text() };
+        match text.is_ascii() {
+            true => Ok(text),
+            false => Err(crate::Error::Unit(format!("the unit {:?} cannot be written: FITS is ASCII", self.as_str()))),
+        }
+    }
+
     /// The product. Equal symbols are put together; different ones are not converted (`m cm` stays).
     pub fn times(&self, other: &Unit) -> Unit {
         self.combined(other, 1)

@@ -46,6 +46,17 @@ pub(super) enum Kind {
     Refused,
 }
 
+impl Kind {
+    /// Whether a header that has it has a WCS.
+    pub(super) fn is_essential(&self) -> bool {
+        match self {
+            Kind::Axis(name, _) => ["CTYPE", "CRVAL", "CRPIX", "CDELT"].contains(name),
+            Kind::Matrix(..) | Kind::Refused => true,
+            _ => false,
+        }
+    }
+}
+
 /// A number without zeros in front.
 fn number(text: &str) -> Option<usize> {
     let plain = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());

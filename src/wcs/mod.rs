@@ -76,8 +76,13 @@ impl Wcs {
     /// # Errors
     /// [`Error::Wcs`] names the keyword: what is not supported, contradicts itself or cannot be inverted.
     pub fn from_header(header: &Header) -> Result<Option<Wcs>> {
+        Self::of_image(header, None)
+    }
+
+    /// The same for an image of `rank` axes, where the header does not say how many it is of.
+    pub(crate) fn of_image(header: &Header, rank: Option<usize>) -> Result<Option<Wcs>> {
         let cards = keys::cards(header)?;
-        let image = read::image_axes(header)?;
+        let image = read::image_axes(header)?.or(rank.filter(|&r| r > 0));
         let Some(solution) = read::read(&cards, image)? else { return Ok(None) };
         let n = solution.n;
         let pixel_axes = image.unwrap_or(n);
@@ -267,7 +272,7 @@ impl Wcs {
 
     /// Whether a header has cards of a WCS.
     pub(crate) fn is_in(header: &Header) -> bool {
-        header.iter().any(|entry| keys::kind(&entry.keyword).is_some())
+        header.iter().any(|entry| keys::kind(&entry.keyword).is_some_and(|(k, alt)| alt.is_empty() && k.is_essential()))
     }
 
     /// Takes the cards of every WCS out of a header.

@@ -130,13 +130,8 @@ pub(super) fn image_axes(header: &Header) -> Result<Option<usize>> {
 
 /// Reads the primary description; `None` where there is none.
 pub(super) fn read(cards: &Header, image: Option<usize>) -> Result<Option<Solution>> {
-    let is_wcs = |k: &Kind| match k {
-        Kind::Axis(name, _) => ["CTYPE", "CRVAL", "CRPIX", "CDELT"].contains(name),
-        Kind::Matrix(..) => true,
-        _ => false,
-    };
     let refused = all(cards).find(|(_, k, _)| *k == Kind::Refused);
-    if !all(cards).any(|(_, k, alt)| alt.is_empty() && is_wcs(&k)) && refused.is_none() {
+    if !all(cards).any(|(_, k, alt)| alt.is_empty() && k.is_essential()) && refused.is_none() {
         return Ok(None);
     }
     if let Some((key, ..)) = refused {

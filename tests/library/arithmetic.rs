@@ -326,3 +326,71 @@ fn deviations_of_faint_fluxes_are_not_lost() {
         assert!((got - want).abs() < 1e-6 * want, "{got}");
     }
 }
+
+#[test]
+fn what_is_written_is_in_the_unit_that_it_has() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("unit.fits");
+    let mut header = sky();
+    header.set("BUNIT", "adu", "");
+    let data = || filled(&[30, 40], |i| 1.0 + i as f32);
+    let nd = NDAstroData::new(data()).with_variance(data()).unwrap().with_unit("adu").with_meta(header);
+    AstroData::from_extensions(Header::new(), vec![nd]).write(&path, false).unwrap();
+    let read = || AstroData::open(&path).unwrap();
+    let units = |ad: AstroData| {
+        ad.write(&path, true).unwrap();
+        let hdus = FitsFile::open(&path).unwrap();
+        let of = |i: usize| hdus.hdus()[i].header.get_str("BUNIT").map(|u| u.trim().to_string());
+        (of(1), of(2))
+    };
+    let some = |sci: &str, var: &str| (Some(sci.to_string()), Some(var.to_string()));
+    let mut renamed = read();
+    renamed[0].set_unit(Some("electron"));
+    assert_eq!(units(renamed), some("electron", "electron**2"), "also the variance, which has a header of its own");
+    let wide = AstroData::from_extensions(Header::new(), vec![read()[0].clone().with_unit("\u{b5}Jy")]);
+    assert_eq!(units(wide), some("uJy", "uJy**2"), "FITS is ASCII");
+    let own = read();
+    let ratio = own[0].divide(own[0].slice((.., ..)).unwrap()).unwrap();
+    assert_eq!(ratio.header().unwrap().get_str("BUNIT"), None);
+    assert_eq!(units(AstroData::from_extensions(Header::new(), vec![ratio])), (None, None));
+    let mut odd = read();
+    odd[0].set_unit(Some("\u{263a}"));
+    assert!(matches!(odd.write(&path, true), Err(Error::Unit(_))));
+}
+
+#[test]
+fn world_coordinates_outlive_dropped_axes_and_other_primaries() {
+    let cube = {
+        let mut header = sky();
+        header.set("CTYPE3", "WAVE", "");
+        for (key, value) in [("CRPIX3", 1.0), ("CDELT3", 1e-9), ("CRVAL3", 5e-7)] {
+            header.set(key, value, "");
+        }
+        NDAstroData::new(filled(&[5, 30, 40], |i| i as f32)).with_meta(header)
+    };
+    let plane = cube.slice(3).unwrap();
+    let want = plane.wcs().unwrap().unwrap().pixel_to_world(&[2.0, 4.0]).unwrap();
+    same(&eval(&plane * 2.0).wcs().unwrap().expect("a WCS").pixel_to_world(&[2.0, 4.0]).unwrap(), &want);
+    assert!(eval(&cube.slice((1, 2, 3)).unwrap() + 1.0).wcs().unwrap().is_none(), "one pixel without axes");
+    // In the primary header alone, beside a card of the extension that is about coordinates too.
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("phu.fits");
+    let mut equinox = Header::new();
+    equinox.set("EQUINOX", 2000.0, "");
+    let image = NDAstroData::new(filled(&[30, 40], |i| i as f32)).with_meta(equinox);
+    AstroData::from_extensions(sky(), vec![image]).write(&path, false).unwrap();
+    let file = AstroData::open(&path).unwrap();
+    let want = positions(&file[0], [[0.0, 0.0], [7.0, 9.0]]);
+    same(&positions(&eval(&file[0] * 2.0), [[0.0, 0.0], [7.0, 9.0]]), &want);
+    let other = dir.path().join("other.fits");
+    AstroData::from_extensions(Header::new(), vec![file[0].clone()]).write(&other, false).unwrap();
+    same(&positions(&AstroData::open(&other).unwrap()[0], [[0.0, 0.0], [7.0, 9.0]]), &want);
+}
+
+#[test]
+fn places_beyond_all_counting_are_beyond_the_end() {
+    let nd = NDAstroData::new(arr1(&[1f32, 2.0, 3.0]));
+    assert!(nd.slice(usize::MAX).is_err());
+    assert_eq!(nd.slice(1..usize::MAX).unwrap().shape(), [2]);
+    assert_eq!(nd.slice(usize::MAX - 1..usize::MAX).unwrap().shape(), [0]);
+}
