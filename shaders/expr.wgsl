@@ -95,6 +95,7 @@ fn e_min(a: num, b: num) -> num { return n_choose(a, b, n_less(b, a)); }
 fn e_max(a: num, b: num) -> num { return n_choose(a, b, n_less(a, b)); }
 fn e_at_most(a: num, b: num) -> num { return n_choose(unit(), zero(), n_less(b, a)); }
 fn e_below(a: num, b: num) -> num { return n_choose(zero(), unit(), n_less(a, b)); }
+fn e_gate(gate: num, x: num) -> num { return n_choose(n_mul(gate, x), zero(), is_zero(gate)); }
 fn e_share(slope: num, variance: num) -> num { return n_mul(slope, n_mul(slope, variance)); }
 
 // 2^k for k of -127 to 127.

@@ -115,7 +115,7 @@ impl Calculation {
         plan: &Plan,
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
-        let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs());
+        let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs())?;
         counters.add(compute::<T>(plan, engine, &self.settings, &mut sink)?);
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?).with_meta(plan.header.clone());
         if plan.outputs().variance {

@@ -136,14 +136,19 @@ pub(crate) struct MemorySink<T> {
 }
 
 impl<T> MemorySink<T> {
-    /// Room for `pixels` pixels.
-    pub(crate) fn new(pixels: usize, outputs: Outputs) -> Self {
-        let of = |used: bool| if used { pixels } else { 0 };
-        MemorySink {
-            data: Vec::with_capacity(pixels),
-            variance: Vec::with_capacity(of(outputs.variance)),
-            mask: Vec::with_capacity(of(outputs.mask)),
+    /// Room for `pixels` pixels, or an error: never an abort.
+    pub(crate) fn new(pixels: usize, outputs: Outputs) -> Result<Self> {
+        fn room<V>(pixels: usize, used: bool) -> Result<Vec<V>> {
+            let mut room = Vec::new();
+            let no = |_| Error::Parameter(format!("no memory for a result of {pixels} pixels; write it to a file"));
+            room.try_reserve_exact(if used { pixels } else { 0 }).map_err(no)?;
+            Ok(room)
         }
+        Ok(MemorySink {
+            data: room(pixels, true)?,
+            variance: room(pixels, outputs.variance)?,
+            mask: room(pixels, outputs.mask)?,
+        })
     }
 }
 

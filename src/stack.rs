@@ -147,7 +147,7 @@ impl Stack {
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
         let n = plan.pixels();
-        let mut sink = MemorySink::<T>::new(n, OUTPUTS);
+        let mut sink = MemorySink::<T>::new(n, OUTPUTS)?;
         counters.add(self.run(engine, plan, &mut sink)?);
         let first = &plan.frames[0];
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)

@@ -33,6 +33,8 @@ pub(super) fn header(leaves: &[NDAstroData], shape: &[usize]) -> (Header, Option
         return (Header::new(), None);
     };
     let mut header = first.meta().clone();
+    // They are of other pixels.
+    header.remove_where(|k| matches!(k, "DATAMIN" | "DATAMAX"));
     // Cards of the same pixels are carried as they are, also those of a WCS that cannot be used.
     let as_it_is = !first.is_moved() && first.shape() == shape;
     if as_it_is && Wcs::is_in(&header) {

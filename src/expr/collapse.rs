@@ -13,7 +13,8 @@
 //!
 //! An operand that repeats along a collapsed axis (one bias for all planes of a cube, a number with a variance) is one
 //! random variable for all of it, so its error does not average out: sum and mean carry it in full. In the others it
-//! counts as if it was drawn anew for each sample, but in min and max, where one sample is taken.
+//! counts as if it was drawn anew for each sample, but in min and max, where one sample is taken. So do a correlation that
+//! was declared, and a variance that was copied: they are of each sample.
 //!
 //! Sums run over pairs of f64; the spread is of differences from the mean, in a second pass. A median needs all samples
 //! of a pixel at once, so the result is made in parts that fit the memory; the others read as they go.
@@ -168,7 +169,7 @@ impl Collapse<'_> {
         let (data, variance) = sums.finish(self.statistic, &common);
         let real = |values: Vec<f64>| T::pixels(values.into_iter().map(T::from_f64).collect(), &shape);
         let mut nd = NDAstroData::new(real(data)?);
-        if plan.outputs().variance || !shared.is_empty() {
+        if plan.outputs().variance {
             nd = nd.with_variance(real(variance)?)?;
         }
         if let Some(dtype) = plan.mask {
@@ -209,7 +210,7 @@ impl Collapse<'_> {
         let to = Places::new(&own, &rest);
         for (g, slope) in slopes.iter().enumerate() {
             let v = values.next().copied().unwrap_or(one.number).max(0.0);
-            common[to.of(g)] += slope * (slope * v);
+            common[to.of(g)] += if *slope == 0.0 { 0.0 } else { slope * (slope * v) };
         }
         Ok(())
     }
@@ -253,7 +254,7 @@ impl Collapse<'_> {
             let slices =
                 collapsed.iter().map(|&c| if c { Slice::ALL } else { kept.next().map_or(Slice::ALL, Slice::from) });
             let plan = Plan::new(&of.slice(Slices::from(slices.collect::<Vec<_>>()))?, self.options)?;
-            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs());
+            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs())?;
             counters.add(compute::<T>(&plan, self.engine, self.settings, &mut sink)?);
             let places = Places::new(&plan.shape, collapsed);
             let mut stacks: Vec<Vec<Sample>> = vec![Vec::with_capacity(samples); pixels];

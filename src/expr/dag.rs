@@ -183,7 +183,22 @@ impl Dag {
         }
     }
 
+    /// Whether it is 0 where a choice went the other way: what it is multiplied with does not count there, be it infinite.
+    fn is_gate(&self, id: Id) -> bool {
+        matches!(self.nodes[id.0], Node::Two(Two::AtMost | Two::Below | Two::Gate, ..))
+    }
+
     fn mul(&mut self, a: Id, b: Id) -> Id {
+        let plain = |x: Option<f64>| x.is_some_and(|x| x == 0.0 || x.abs() == 1.0);
+        if !plain(self.value(a)) && !plain(self.value(b)) {
+            // A sign in front of a gate or behind it is one of the product.
+            let (bare_a, bare_b) = (self.negated(a).unwrap_or(a), self.negated(b).unwrap_or(b));
+            if self.is_gate(bare_a) || self.is_gate(bare_b) {
+                let (gate, other) = if self.is_gate(bare_a) { (bare_a, bare_b) } else { (bare_b, bare_a) };
+                let product = self.two(Two::Gate, gate, other);
+                return if (bare_a == a) == (bare_b == b) { product } else { self.neg(product) };
+            }
+        }
         match (self.value(a), self.value(b)) {
             (Some(x), Some(y)) => self.constant(x * y),
             (Some(ZERO), _) | (_, Some(ZERO)) => self.constant(ZERO),
@@ -247,7 +262,7 @@ impl Dag {
                 }
                 Two::Min => vec![(a, self.two(Two::AtMost, a, b)), (b, self.two(Two::Below, b, a))],
                 Two::Max => vec![(a, self.two(Two::AtMost, b, a)), (b, self.two(Two::Below, a, b))],
-                Two::AtMost | Two::Below | Two::Share => Vec::new(),
+                Two::AtMost | Two::Below | Two::Gate | Two::Share => Vec::new(),
             },
         }
     }
@@ -337,7 +352,8 @@ impl Dag {
             };
             sum = self.add(sum, share);
         }
-        if below_zero {
+        // Where variables are set apart what is left may be below 0; the sum of all is not.
+        if below_zero && apart.is_empty() {
             // A declared correlation that rounding, or contradiction, brings below.
             let zero = self.constant(ZERO);
             sum = self.two(Two::Max, sum, zero);

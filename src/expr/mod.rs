@@ -357,6 +357,10 @@ impl Drop for Expr {
 
 impl fmt::Debug for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = parts::walk(self).len();
+        if parts > 100 {
+            return write!(f, "Expr of {parts} parts");
+        }
         match self.node() {
             Node::Leaf(nd) => nd.fmt(f),
             Node::Scalar(s) => write!(f, "{}", s.value),

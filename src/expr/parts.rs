@@ -27,7 +27,7 @@ pub(crate) fn leaves(root: &Expr) -> Vec<NDAstroData> {
 pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
     let rank = a.len().max(b.len());
     let at = |shape: &[usize], i: usize| (i + shape.len()).checked_sub(rank).map_or(1, |i| shape[i]);
-    (0..rank)
+    let joined: Vec<usize> = (0..rank)
         .map(|i| match (at(a, i), at(b, i)) {
             (x, y) if x == y => Ok(x),
             (1, y) => Ok(y),
@@ -39,8 +39,19 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>> {
                 why: "that of the first, or one that repeats to it".into(),
             }),
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    // Shapes that repeat to each other may be small, and what they come to may not.
+    let pixels = joined.iter().try_fold(1usize, |n, &len| n.checked_mul(len));
+    match pixels.filter(|&n| n <= MOST_PIXELS) {
+        Some(_) => Ok(joined),
+        None => Err(Error::Parameter(format!("operands of shapes {a:?} and {b:?} come to too many pixels"))),
+    }
 }
+
+/// So that bytes can be counted.
+const MOST_PIXELS: usize = usize::MAX >> 16;
+/// Levels of operations within each other that can be sliced.
+const DEPTH: usize = 1000;
 
 /// All nodes below, each once, operands before what uses them.
 pub(super) fn walk(root: &Expr) -> Vec<Expr> {
@@ -96,6 +107,16 @@ pub(super) fn sliced(root: &Expr, slices: &Slices) -> Result<Expr> {
     let shapes = shapes(root)?;
     let of = |e: &Expr| shapes.get(&e.place()).cloned().unwrap_or_default();
     let slices = slices.resolve(&of(root))?;
+    let mut depths: HashMap<*const Node, usize> = HashMap::new();
+    for expr in walk(root) {
+        let below = operands(&expr).into_iter().filter_map(|e| depths.get(&e.place())).max().copied();
+        depths.insert(expr.place(), below.unwrap_or(0) + 1);
+    }
+    let depth = depths.get(&root.place()).copied().unwrap_or(0);
+    if depth > DEPTH {
+        let why = format!("an expression of {depth} levels cannot be sliced (of {DEPTH} it can): evaluate parts of it");
+        return Err(Error::Parameter(why));
+    }
     let mut made = HashMap::new();
     Ok(part(root, &slices, &of, &mut made))
 }
@@ -153,6 +174,7 @@ fn fitting(slices: &[AxisSlice], own: &[usize]) -> Vec<AxisSlice> {
     let missing = slices.len().saturating_sub(own.len());
     let one = |(&len, slice): (&usize, &AxisSlice)| match *slice {
         AxisSlice::Index(_) if len == 1 => AxisSlice::Index(0),
+        AxisSlice::Range { len: 0, .. } => AxisSlice::Range { start: 0, step: 1, len: 0 },
         AxisSlice::Range { .. } if len == 1 => AxisSlice::Range { start: 0, step: 1, len: 1 },
         other => other,
     };

@@ -85,7 +85,10 @@ impl Plan {
                 shared.push(Shared { plan, variance: variable.variance, number: variable.number, repeats });
             }
         }
-        let variance = planner.dag.variance_without(value.id, &apart);
+        let mut variance = planner.dag.variance_without(value.id, &apart);
+        if variance.is_none() && !apart.is_empty() {
+            variance = Some(planner.dag.constant(0.0));
+        }
         Ok((planner.plan(value.id, variance, &value)?, shared))
     }
 }
@@ -198,8 +201,8 @@ impl Planner {
             Node::Wrong(why) => Err(Error::Parameter(why.clone())),
             Node::Leaf(nd) => Ok(self.leaf(nd)),
             Node::Scalar(s) => {
-                let id = match s.variance {
-                    Some(v) if v < 0.0 => {
+                let id = match s.variance.filter(|_| !self.options.ignore_variance) {
+                    Some(v) if v.is_nan() || v < 0.0 => {
                         return Err(Error::Parameter(format!("a number with the variance {v}: it cannot be below 0")));
                     }
                     Some(v) => {

@@ -168,9 +168,10 @@ impl Sums {
         let one = |i: usize| {
             let (n, variance) = (self.count[i] as f64, self.variance[i] + common.get(i).copied().unwrap_or(0.0));
             match statistic {
-                _ if n == 0.0 => (0.0, 0.0),
-                Statistic::Sum => (self.sum[i] + self.low[i], variance),
-                Statistic::Mean => (self.mean(i), variance / (n * n)),
+                Statistic::Sum => (self.sum[i] + self.low[i], variance.max(0.0)),
+                // Of no samples there is a sum, and nothing else.
+                _ if n == 0.0 => (f64::NAN, f64::NAN),
+                Statistic::Mean => (self.mean(i), variance.max(0.0) / (n * n)),
                 Statistic::Min | Statistic::Max | Statistic::Median => (self.sum[i], variance),
                 Statistic::Std => {
                     let spread = self.spread[i];

@@ -27,7 +27,7 @@ pub(super) fn powered(unit: Of, power: f64) -> Result<Of> {
     match unit {
         Of::Unit(u) => match u.pow(power) {
             Some(u) => Ok(Of::Unit(u)),
-            None => Err(Error::Unit(format!("{} to the power {power} is no unit", said(&u)))),
+            None => Err(Error::Unit(format!("{} to the power {power:e} is no unit", said(&u)))),
         },
         other => Ok(other),
     }

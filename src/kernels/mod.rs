@@ -93,7 +93,18 @@ mod tests {
         let expr = offsets!(expr::Params: pixels, opaque_zero);
         let whole = [One::Neg, One::Abs, One::Sign, One::Sqrt];
         let transcendent = [One::Exp, One::Log];
-        let twos = [Two::Add, Two::Sub, Two::Mul, Two::Div, Two::Min, Two::Max, Two::AtMost, Two::Below, Two::Share];
+        let twos = [
+            Two::Add,
+            Two::Sub,
+            Two::Mul,
+            Two::Div,
+            Two::Min,
+            Two::Max,
+            Two::AtMost,
+            Two::Below,
+            Two::Gate,
+            Two::Share,
+        ];
         for (wide, f64) in [(false, true), (false, false), (true, true)] {
             let slot = if wide { Slot::Wide(0) } else { Slot::Narrow(0) };
             let mut program = Program { registers: 2, masks: vec![0, 1], ..Program::default() };

@@ -394,3 +394,44 @@ fn places_beyond_all_counting_are_beyond_the_end() {
     assert_eq!(nd.slice(1..usize::MAX).unwrap().shape(), [2]);
     assert_eq!(nd.slice(usize::MAX - 1..usize::MAX).unwrap().shape(), [0]);
 }
+
+#[test]
+fn what_was_not_chosen_does_not_count() {
+    let z = NDAstroData::new(arr1(&[0f32, 2.0])).with_variance(arr1(&[1f32, 1.0])).unwrap();
+    let least = eval((1.0 / &z).min(5.0));
+    assert_eq!((values(&least), variances(&least)), (vec![5.0, 0.5], vec![0.0, 1.0 / 16.0]));
+    let most = eval((-(1.0 / &z)).max(-5.0) * 2.0);
+    assert_eq!((values(&most), variances(&most)), (vec![-10.0, -1.0], vec![0.0, 0.25]));
+}
+
+#[test]
+fn shapes_at_the_ends() {
+    let long = |shape: &[usize]| NDAstroData::new(filled(shape, |_| 1u8));
+    let wide = (&long(&[1 << 16, 1, 1, 1]) + &long(&[1 << 16, 1, 1])) + (&long(&[1 << 16, 1]) + &long(&[1 << 16]));
+    assert_says(&wide.eval(&Engine::cpu(1).unwrap()).unwrap_err().to_string(), &["too many pixels"]);
+    let large = &long(&[1 << 22, 1]) + &long(&[1 << 22]);
+    assert!(large.eval(&Engine::cpu(1).unwrap()).is_err(), "no memory");
+    let row = NDAstroData::new(filled(&[1, 3], |_| 1f32));
+    assert_eq!((&row + 1.0).slice((0..0, ..)).unwrap().shape().unwrap(), [0, 3]);
+    let nothing = NDAstroData::new(filled(&[0, 2], |_| 1f32));
+    assert_eq!(values(&nothing.sum(&[0]).unwrap()), [0.0; 2]);
+    assert!(values(&nothing.mean(&[0]).unwrap()).iter().all(|v| v.is_nan()));
+    let mut chain = Expr::from(&row);
+    for _ in 0..5000 {
+        chain += 1.0;
+    }
+    assert!(format!("{chain:?}").contains("parts"));
+    assert_says(&chain.slice(0).unwrap_err().to_string(), &["levels"]);
+}
+
+#[test]
+fn left_out_variances_and_what_cancels_along_axes() {
+    let nd = NDAstroData::new(filled(&[3, 2], |i| i as f32)).with_variance(filled(&[3, 2], |_| 1f32)).unwrap();
+    let gain = Scalar::new(2.0).with_variance(0.1);
+    let calculation = ndastro::Calculation::of(vec![&nd * gain]).use_variance(false);
+    assert!(!calculation.eval(&Engine::cpu(1).unwrap()).unwrap().0[0].has_variance());
+    let b = NDAstroData::new(arr1(&[1f32, 1.0])).with_variance(arr1(&[4f32, 4.0])).unwrap();
+    let plain = NDAstroData::new(filled(&[3, 2], |i| i as f32));
+    assert_eq!(variances(&eval((&plain + &(&b - &b)).mean(&[0]))), [0.0, 0.0]);
+    assert!((&nd + Scalar::new(1.0).with_variance(f64::NAN)).eval(&Engine::cpu(1).unwrap()).is_err());
+}

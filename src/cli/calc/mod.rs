@@ -104,10 +104,16 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
     let expressions = (0..first.len()).map(expression).collect::<Result<Vec<_>>>()?;
     let engine = common.engine()?;
     let mut phu = first.phu().clone();
+    if first.extensions().first().is_some_and(|nd| nd.hdu() == Some(0)) {
+        // These cards are of the image that was in the primary.
+        phu.remove_where(|k| matches!(k, "BUNIT" | "DATAMIN" | "DATAMAX"));
+        crate::Wcs::remove(&mut phu);
+    }
     phu.push_history(&format!("ndastro {} calc: {}", env!("CARGO_PKG_VERSION"), escape(&args.expression)));
     for (name, text) in args.operands.iter().filter_map(|o| o.split_once('=')) {
+        let number = operands.iter().any(|(n, o)| *n == name && matches!(o, Operand::Number(_)));
         let file = Path::new(text).file_name().unwrap_or_default().to_string_lossy();
-        phu.push_history(&format!("ndastro {name} = {}", escape(&file)));
+        phu.push_history(&format!("ndastro {name} = {}", escape(if number { text } else { &file })));
     }
     let calculation = Calculation::of(expressions)
         .phu(phu)
@@ -159,7 +165,7 @@ fn operand(args: &CalcArgs, text: &str) -> Result<Operand> {
 fn scalar(text: &str) -> Option<Scalar> {
     let (number, unit) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     let (value, sigma) = match number.split_once("+-") {
-        Some((value, sigma)) => (value, Some(sigma.parse::<f64>().ok()?)),
+        Some((value, sigma)) => (value, Some(sigma.parse::<f64>().ok().filter(|s| s.is_finite() && *s >= 0.0)?)),
         None => (number, None),
     };
     let value = value.parse::<f64>().ok().filter(|v| v.is_finite())?;

@@ -213,6 +213,10 @@ pub(crate) fn two_of(op: Two, a: f64, b: f64) -> f64 {
         }
         Two::AtMost => flag(a <= b),
         Two::Below => flag(a < b),
+        Two::Gate => {
+            let product = a * b;
+            if a == 0.0 { 0.0 } else { product }
+        }
         Two::Share => {
             let share = a * (a * b);
             if a == 0.0 { 0.0 } else { share }
@@ -245,6 +249,7 @@ fn two(op: Two, registers: &[Box<Register>], a: Arg, b: Arg, to: &mut Register) 
         Two::Max => both(registers, a, b, to, |a, b| two_of(Two::Max, a, b)),
         Two::AtMost => both(registers, a, b, to, |a, b| two_of(Two::AtMost, a, b)),
         Two::Below => both(registers, a, b, to, |a, b| two_of(Two::Below, a, b)),
+        Two::Gate => both(registers, a, b, to, |a, b| two_of(Two::Gate, a, b)),
         Two::Share => both(registers, a, b, to, |a, b| two_of(Two::Share, a, b)),
     }
 }

@@ -69,6 +69,8 @@ pub(crate) enum Two {
     AtMost,
     /// 1 where a < b, 0 elsewhere, NaN where one is.
     Below,
+    /// a b, and 0 where a is 0 whatever b is: the slope of what was chosen by min or max.
+    Gate,
     /// a^2 b as a (a b), which overflows only where the result does; 0 where a is 0. What a leaf with derivative a and
     /// variance b adds.
     Share,

@@ -145,6 +145,7 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
                     Two::Max => "max",
                     Two::AtMost => "at_most",
                     Two::Below => "below",
+                    Two::Gate => "gate",
                     Two::Share => "share",
                 };
                 (to, format!("e_{name}({}, {})", number(a, &holder), number(b, &holder)))
