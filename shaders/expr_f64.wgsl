@@ -4,8 +4,6 @@ alias num = f64;
 
 // Terms of the series of exp and log: enough for f32 results, which are all that have them here.
 const TERMS: u32 = 12u;
-// Steps of halving the exponent of a number: 2^9 is the first.
-const HALVINGS: u32 = 10u;
 const LN2: num = 0.6931471805599453lf;
 
 // x, as far as the compiler knows something else. It would make a of (a + b) - b, and join constants: (x c) d to x (c d),

@@ -4,7 +4,6 @@
 alias num = Pair;
 
 const TERMS: u32 = 9u;
-const HALVINGS: u32 = 7u;
 const LN2: num = Pair(0.693147182464599609375, -1.904654323148236017e-09);
 
 fn of_f32(x: f32) -> num { return Pair(x, 0.0); }

@@ -205,13 +205,10 @@ impl Calculation {
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
         let (headers, pixels) = self.read_so_far();
         Stats {
-            engine: engine.name(),
-            adapter: engine.adapter().map(String::from),
-            seconds: started.elapsed().as_secs_f64(),
             bytes_read: headers + pixels - before,
             frames: plans.iter().map(|p| p.leaves.len()).max().unwrap_or(0) as u64,
             pixels: plans.iter().map(|p| p.pixels() as u64).sum(),
-            ..counters.into()
+            ..counters.stats(engine, started)
         }
     }
 }

@@ -63,6 +63,13 @@ macro_rules! settings_methods {
             self.settings.progress = Some(progress);
             self
         }
+
+        /// The same, if there is someone to tell.
+        #[cfg(feature = "cli")]
+        pub(crate) fn watched(mut self, progress: Option<crate::Progress>) -> Self {
+            self.settings.progress = progress;
+            self
+        }
     };
 }
 pub(crate) use settings_methods;

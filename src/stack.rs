@@ -288,13 +288,10 @@ impl Stack {
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
         let (headers, pixels) = read_so_far(plans);
         Stats {
-            engine: engine.name(),
-            adapter: engine.adapter().map(String::from),
-            seconds: started.elapsed().as_secs_f64(),
             bytes_read: headers + pixels - before,
             frames: self.inputs.len() as u64,
             pixels: plans.iter().map(|p| p.pixels() as u64).sum(),
-            ..counters.into()
+            ..counters.stats(engine, started)
         }
     }
 }

@@ -12,6 +12,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
+use std::time::Instant;
 
 use crate::engine::{Engine, Runner};
 use crate::kernels::expr::Program;
@@ -185,19 +186,22 @@ impl Counters {
     }
 }
 
-impl From<Counters> for Stats {
-    /// With what the loop knows; the rest is the job's to say.
-    fn from(counters: Counters) -> Stats {
-        let mut warnings = counters.warnings;
-        if counters.negative > 0 {
-            warnings.push(format!("{} variances below zero were taken as zero", counters.negative));
+impl Counters {
+    /// What a job on this engine that began then did, as far as the loop knows; the rest is the job's to say.
+    pub(crate) fn stats(self, engine: &Engine, started: Instant) -> Stats {
+        let mut warnings = self.warnings;
+        if self.negative > 0 {
+            warnings.push(format!("{} variances below zero were taken as zero", self.negative));
         }
         Stats {
-            bytes_uploaded: counters.bytes_uploaded,
-            bytes_downloaded: counters.bytes_downloaded,
-            tiles: counters.tiles,
-            peak_host_bytes: counters.peak_host_bytes,
-            peak_device_bytes: counters.peak_device_bytes,
+            engine: engine.name(),
+            adapter: engine.adapter().map(String::from),
+            seconds: started.elapsed().as_secs_f64(),
+            bytes_uploaded: self.bytes_uploaded,
+            bytes_downloaded: self.bytes_downloaded,
+            tiles: self.tiles,
+            peak_host_bytes: self.peak_host_bytes,
+            peak_device_bytes: self.peak_device_bytes,
             warnings,
             ..Stats::default()
         }

@@ -85,13 +85,8 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     if let Some(zero) = &args.zero {
         stack = stack.zero(zero.clone());
     }
-    let stats = with_progress(common.quiet, |progress| {
-        let stack = match progress {
-            Some(progress) => stack.progress(progress),
-            None => stack,
-        };
-        stack.write(&engine, &args.output, common.overwrite)
-    })?;
+    let write = |progress| stack.watched(progress).write(&engine, &args.output, common.overwrite);
+    let stats = with_progress(common.quiet, write)?;
     common.finish(&stats, stats_file, &engine, "frames")
 }
 

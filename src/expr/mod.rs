@@ -326,8 +326,7 @@ impl Expr {
     /// # Errors
     /// Shapes or units that do not go together, a file that changed, too little memory.
     pub fn eval(&self, engine: &Engine) -> Result<NDAstroData> {
-        let (result, _) = Calculation::of(vec![self.clone()]).eval(engine)?;
-        let mut result = result;
+        let (mut result, _) = Calculation::of(vec![self.clone()]).eval(engine)?;
         result.remove(0)
     }
 }

@@ -126,13 +126,8 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
         .memory(common.memory)
         .compression(args.pack.compression())
         .cancel(stop);
-    let stats = with_progress(common.quiet, |progress| {
-        let calculation = match progress {
-            Some(progress) => calculation.progress(progress),
-            None => calculation,
-        };
-        calculation.write(&engine, &args.output, common.overwrite)
-    })?;
+    let write = |progress| calculation.watched(progress).write(&engine, &args.output, common.overwrite);
+    let stats = with_progress(common.quiet, write)?;
     common.finish(&stats, stats_file, &engine, "operands")
 }
 

@@ -117,14 +117,12 @@ pub(super) fn make<T: Real>(
             let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
             let params = expr::Params { pixels: pixels as u32, ..Default::default() };
             let uniform = buffers.uniform("expr params", bytemuck::bytes_of(&params))?;
-            let absent_out = buffers.outcome("absent result", 4, 4)?;
             let data = buffers.outcome("out data", real, pixels)?;
             let variance = program.variance.map(|_| buffers.outcome("out variance", real, pixels)).transpose()?;
             let mask = program.mask.map(|_| buffers.outcome("out mask", 4, pixels)).transpose()?;
             let odd = buffers.outcome("out odd", 0, pixels)?;
-            let or_absent = |o: &Option<Outcome>| o.as_ref().unwrap_or(&absent_out).buffer.clone();
-            let spare = buffers.outcome("absent result", 4, 4)?;
-            let mask_buffer = mask.as_ref().map_or(spare.buffer.clone(), |m| m.buffer.clone());
+            // A shader may not be given one buffer to write to twice.
+            let (no_variance, no_mask) = (buffers.outcome("absent", 4, 4)?, buffers.outcome("absent", 4, 4)?);
             let bound = [
                 &uniform,
                 &samples[0],
@@ -132,8 +130,8 @@ pub(super) fn make<T: Real>(
                 &samples[1],
                 if program.mask.is_some() { &samples[2] } else { absent },
                 &data.buffer,
-                &or_absent(&variance),
-                &mask_buffer,
+                &variance.as_ref().unwrap_or(&no_variance).buffer,
+                &mask.as_ref().unwrap_or(&no_mask).buffer,
                 &odd.buffer,
             ];
             let bind = engine.bind(&kernel, &bound)?;
