@@ -11,7 +11,7 @@ use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
-use crate::kernels::stack::{Affine, Levels};
+use crate::kernels::stack::{Affine, Errors, Levels, Method};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
 use crate::plane::Plane;
@@ -22,24 +22,38 @@ use crate::writing::planes_of;
 use crate::{AstroData, Error, Result};
 
 /// All planes of a stack.
-const OUTPUTS: Outputs = Outputs { variance: true, mask: true, good: true };
+const OUTPUTS: Outputs =
+    Outputs { variance: true, mask: true, good: true, scatter: false, ratio: false, weight: false, rejections: false };
 
-/// How the samples of a pixel become one.
+pub use crate::kernels::stack::{Clip, Combine, Flavour, Reject};
+
+/// Which variance comes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Combine {
-    /// sum / n; variance sum(v) / n^2, or the scatter of the mean where frames have none.
+pub enum VarianceFrom {
+    /// Propagated where all frames have a variance, else the scatter.
     #[default]
-    Mean,
+    Auto,
+    /// Propagated from the frames' variances; an error where one has none.
+    Propagated,
+    /// From the scatter of the samples.
+    Scatter,
+    /// Propagated, and beside it the scatter and the ratio of both (planes SCATTER and CHISQ).
+    Both,
 }
 
-impl Combine {
-    /// As the command line says it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Combine::Mean => "mean",
-        }
-    }
+/// Counts and sums that come out as further planes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Map {
+    /// Samples rejected by the rejection rule; in the flavour `dragons` as the reference counts them.
+    RejMap,
+    /// Those below the samples that are left.
+    RejLow,
+    /// Those above.
+    RejHigh,
+    /// Samples used.
+    NGood,
+    /// Sum of the weights of the samples used: their number, or the inverse variances of a weighted mean.
+    Weight,
 }
 
 /// A stack to be made: frames and options. Nothing is read until [`eval`](Self::eval) or [`write`](Self::write).
@@ -47,6 +61,10 @@ impl Combine {
 pub struct Stack {
     inputs: Vec<AstroData>,
     combine: Combine,
+    reject: Reject,
+    flavour: Flavour,
+    variance_from: VarianceFrom,
+    maps: Vec<Map>,
     scale: Option<Vec<f64>>,
     zero: Option<Vec<f64>>,
     use_variance: bool,
@@ -74,6 +92,10 @@ impl Stack {
         Stack {
             inputs,
             combine: Combine::Mean,
+            reject: Reject::None,
+            flavour: Flavour::Stable,
+            variance_from: VarianceFrom::Auto,
+            maps: Vec::new(),
             scale: None,
             zero: None,
             use_variance: true,
@@ -85,6 +107,30 @@ impl Stack {
     /// How samples are combined.
     pub fn combine(mut self, combine: Combine) -> Self {
         self.combine = combine;
+        self
+    }
+
+    /// Which samples are left out.
+    pub fn reject(mut self, reject: Reject) -> Self {
+        self.reject = reject;
+        self
+    }
+
+    /// Whose rules the rejection goes by.
+    pub fn flavour(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
+    }
+
+    /// Which variance comes out.
+    pub fn variance_from(mut self, from: VarianceFrom) -> Self {
+        self.variance_from = from;
+        self
+    }
+
+    /// Which maps come out as further planes, named as their enum in capitals.
+    pub fn maps(mut self, maps: impl IntoIterator<Item = Map>) -> Self {
+        self.maps = maps.into_iter().collect();
         self
     }
 
@@ -222,6 +268,12 @@ impl Stack {
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
+                method: Method {
+                    combine: self.combine,
+                    reject: self.reject,
+                    flavour: self.flavour,
+                    errors: if plan.variance { Errors::Propagated } else { Errors::Scatter },
+                },
             }),
         };
         self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))

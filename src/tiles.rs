@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use crate::engine::{Engine, Runner};
 use crate::kernels::expr::Program;
-use crate::kernels::stack::{Affine, Levels};
+use crate::kernels::stack::{Affine, Levels, Method, Tally};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::{Error, Result, Stats};
@@ -40,12 +40,20 @@ pub(crate) enum Work<'a> {
 }
 
 /// Planes that come out besides the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outputs {
     pub variance: bool,
     pub mask: bool,
+    /// Scatter beside the propagated variance.
+    pub scatter: bool,
+    /// Scatter / propagated.
+    pub ratio: bool,
+    /// Sum of weights.
+    pub weight: bool,
     /// Samples used.
     pub good: bool,
+    /// Samples rejected, below and above, and as the flavour counts them.
+    pub rejections: bool,
 }
 
 /// The planes of a frame, by number.
@@ -66,6 +74,7 @@ pub(crate) struct Stacking<'a> {
     pub mask: bool,
     /// Whether a sample can be non-finite.
     pub nonfinite: bool,
+    pub method: Method,
 }
 
 impl Job<'_> {
@@ -107,10 +116,15 @@ pub(crate) struct Tile<T> {
     pub range: Range<usize>,
     pub data: Vec<T>,
     pub variance: Vec<T>,
+    pub scatter: Vec<T>,
+    pub ratio: Vec<T>,
+    pub weight: Vec<T>,
     pub mask: Vec<u32>,
     pub good: Vec<u32>,
-    /// Variances below zero among the inputs.
-    pub negative: u64,
+    pub low: Vec<u32>,
+    pub high: Vec<u32>,
+    pub rejected: Vec<u32>,
+    pub tally: Tally,
 }
 
 impl<T: Real> Tile<T> {
@@ -118,16 +132,28 @@ impl<T: Real> Tile<T> {
     pub(crate) fn prepare(&mut self, range: Range<usize>, outputs: Outputs) {
         let n = range.len();
         let of = |used: bool| if used { n } else { 0 };
-        self.data.resize(n, T::from_f32(0.0));
-        self.variance.resize(of(outputs.variance), T::from_f32(0.0));
+        let zero = T::from_f32(0.0);
+        self.data.resize(n, zero);
+        self.variance.resize(of(outputs.variance), zero);
+        self.scatter.resize(of(outputs.scatter), zero);
+        self.ratio.resize(of(outputs.ratio), zero);
+        self.weight.resize(of(outputs.weight), zero);
         self.mask.resize(of(outputs.mask), 0);
         self.good.resize(of(outputs.good), 0);
+        for counts in [&mut self.low, &mut self.high, &mut self.rejected] {
+            counts.resize(of(outputs.rejections), 0);
+        }
         self.range = range;
-        self.negative = 0;
+        self.tally = Tally::default();
     }
 
     /// Bytes a pixel.
-    pub(crate) const BYTES: usize = 2 * size_of::<T>() + 8;
+    pub(crate) fn bytes(outputs: Outputs) -> usize {
+        let Outputs { variance, mask, scatter, ratio, weight, good, rejections } = outputs;
+        let reals = 1 + [variance, scatter, ratio, weight].into_iter().filter(|used| *used).count();
+        let words = usize::from(mask) + usize::from(good) + 3 * usize::from(rejections);
+        reals * size_of::<T>() + 4 * words
+    }
 }
 
 /// Where tiles go, in order.
@@ -157,7 +183,7 @@ impl Control<'_> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     pub tiles: u64,
-    pub negative: u64,
+    pub tally: Tally,
     pub bytes_uploaded: u64,
     pub bytes_downloaded: u64,
     pub peak_host_bytes: u64,
@@ -168,7 +194,7 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn add(&mut self, other: Counters) {
         self.tiles += other.tiles;
-        self.negative += other.negative;
+        self.tally += other.tally;
         self.bytes_uploaded += other.bytes_uploaded;
         self.bytes_downloaded += other.bytes_downloaded;
         self.peak_host_bytes = self.peak_host_bytes.max(other.peak_host_bytes);
@@ -190,8 +216,8 @@ impl Counters {
     /// What a job on this engine that began then did, as far as the loop knows; the rest is the job's to say.
     pub(crate) fn stats(self, engine: &Engine, started: Instant) -> Stats {
         let mut warnings = self.warnings;
-        if self.negative > 0 {
-            warnings.push(format!("{} variances below zero were taken as zero", self.negative));
+        if self.tally.negative > 0 {
+            warnings.push(format!("{} variances below zero were taken as zero", self.tally.negative));
         }
         Stats {
             engine: engine.name(),
@@ -200,6 +226,7 @@ impl Counters {
             bytes_uploaded: self.bytes_uploaded,
             bytes_downloaded: self.bytes_downloaded,
             tiles: self.tiles,
+            rejected: self.tally.rejected,
             peak_host_bytes: self.peak_host_bytes,
             peak_device_bytes: self.peak_device_bytes,
             warnings,
@@ -241,12 +268,12 @@ pub(crate) fn run<T: Real + Default>(
             }
             Ok(())
         });
-        let deliver = |fill: &mut dyn FnMut(&mut Tile<T>) -> Result<()>| -> Result<Option<u64>> {
+        let deliver = |fill: &mut dyn FnMut(&mut Tile<T>) -> Result<()>| -> Result<Option<Tally>> {
             // A closed channel means that the sink failed; its error is taken at the end.
             let Ok(mut tile) = empty_rx.recv() else { return Ok(None) };
             fill(&mut tile)?;
-            let negative = tile.negative;
-            Ok(full_tx.send(tile).ok().map(|()| negative))
+            let tally = tile.tally;
+            Ok(full_tx.send(tile).ok().map(|()| tally))
         };
         let mut drive = Drive { job, control, deliver: &deliver, counters: Counters::default(), done: 0 };
         let computed = drive.run(engine);
@@ -259,7 +286,7 @@ pub(crate) fn run<T: Real + Default>(
 }
 
 /// Fills a free tile and hands it on; `None` if the sink is gone.
-type Deliver<'a, T> = dyn Fn(&mut dyn FnMut(&mut Tile<T>) -> Result<()>) -> Result<Option<u64>> + 'a;
+type Deliver<'a, T> = dyn Fn(&mut dyn FnMut(&mut Tile<T>) -> Result<()>) -> Result<Option<Tally>> + 'a;
 
 /// A run on its way, from one runner to the next if one fails.
 struct Drive<'a, T> {
@@ -329,10 +356,10 @@ impl<T: Real + Default> Drive<'_, T> {
                 Ok(())
             });
             in_flight -= 1;
-            let Some(negative) = delivered? else { break };
+            let Some(tally) = delivered? else { break };
             self.done = end;
             self.counters.tiles += 1;
-            self.counters.negative += negative;
+            self.counters.tally += tally;
             self.counters.peak_host_bytes = self.counters.peak_host_bytes.max(crate::memory::anonymous());
             if let Some(progress) = control.progress {
                 progress(self.done as u64, job.pixels as u64);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::expr::{self, Expr, Sheet};
-use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Task};
+use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Tally, Task};
 use crate::real::Real;
 use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Tile, VARIANCE, Work};
 use crate::{Error, Result};
@@ -82,7 +82,7 @@ const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
 enum Desk<T> {
-    Stack { cube: Cube<T>, scratch: Scratch },
+    Stack { cube: Cube<T>, scratch: Scratch<T> },
     Expr(Sheet),
 }
 
@@ -117,7 +117,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let left = memory.saturating_sub(desks(piece));
         let staged: Vec<(usize, Vec<u8>)> = job.staged().map(|(i, _)| (i, Vec::new())).collect();
         let staged_bytes = job.staged().map(|(_, p)| p.format().size()).sum::<usize>();
-        let tile_bytes = (BUFFERS * Tile::<T>::BYTES + WRITER_BYTES + staged_bytes) as u64;
+        let tile_bytes = (BUFFERS * Tile::<T>::bytes(job.outputs) + WRITER_BYTES + staged_bytes) as u64;
         let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
         let least = LEAST_PIXELS.min(job.pixels);
         if piece == 0 || tile < least {
@@ -148,19 +148,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 plane.read(range.clone(), bytes)
             })
         })?;
-        let pieces = range.len().div_ceil(self.piece);
         let (piece, start) = (self.piece, range.start);
-        let outs = cut(&mut tile.data, piece, pieces)
-            .into_iter()
-            .zip(cut(&mut tile.variance, piece, pieces))
-            .zip(cut(&mut tile.mask, piece, pieces).into_iter().zip(cut(&mut tile.good, piece, pieces)));
-        let outs: Vec<_> = outs.enumerate().collect();
+        let outs: Vec<_> = pieces(tile, piece).into_iter().enumerate().collect();
         let this = &*self;
-        tile.negative = this.engine.install(|| {
-            let one = |(i, ((data, variance), (mask, good)))| {
-                let mut negative = 0;
-                this.piece(start + i * piece, Out { data, variance, mask, good, negative: &mut negative });
-                negative
+        tile.tally = this.engine.install(|| {
+            let one = |(i, mut planes): (usize, Pieces<'_, T>)| {
+                let mut tally = Tally::default();
+                this.piece(start + i * piece, planes.out(&mut tally));
+                tally
             };
             outs.into_par_iter().map(one).sum()
         });
@@ -216,6 +211,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 }
                 Stack::<T>::cpu(Task {
                     cube,
+                    method: &stack.method,
                     affine: stack.affine,
                     levels: &stack.levels,
                     nonfinite: stack.nonfinite,
@@ -254,9 +250,33 @@ impl<'a, T: Real + Default> Run<'a, T> {
     }
 }
 
-/// A plane in pieces; as many empty ones if it does not come out.
-fn cut<V>(plane: &mut [V], piece: usize, pieces: usize) -> Vec<&mut [V]> {
-    let mut cut: Vec<&mut [V]> = plane.chunks_mut(piece).collect();
-    cut.resize_with(pieces, Default::default);
-    cut
+/// A piece of all planes of a tile.
+struct Pieces<'a, T> {
+    /// Data, variance, scatter, ratio, weight.
+    reals: [&'a mut [T]; 5],
+    /// Mask, good, low, high, rejected.
+    words: [&'a mut [u32]; 5],
+}
+
+impl<T> Pieces<'_, T> {
+    fn out<'b>(&'b mut self, tally: &'b mut Tally) -> Out<'b, T> {
+        let [data, variance, scatter, ratio, weight] = &mut self.reals;
+        let [mask, good, low, high, rejected] = &mut self.words;
+        Out { data, variance, scatter, ratio, weight, mask, good, low, high, rejected, tally }
+    }
+}
+
+/// A tile in pieces of so many pixels. Planes that do not come out are empty in each.
+fn pieces<T: Real>(tile: &mut Tile<T>, piece: usize) -> Vec<Pieces<'_, T>> {
+    let n = tile.data.len().div_ceil(piece);
+    let none = || Pieces { reals: Default::default(), words: Default::default() };
+    let mut pieces: Vec<Pieces<'_, T>> = std::iter::repeat_with(none).take(n).collect();
+    let Tile { data, variance, scatter, ratio, weight, mask, good, low, high, rejected, .. } = tile;
+    for (i, plane) in [data, variance, scatter, ratio, weight].into_iter().enumerate() {
+        pieces.iter_mut().zip(plane.chunks_mut(piece)).for_each(|(p, chunk)| p.reals[i] = chunk);
+    }
+    for (i, plane) in [mask, good, low, high, rejected].into_iter().enumerate() {
+        pieces.iter_mut().zip(plane.chunks_mut(piece)).for_each(|(p, chunk)| p.words[i] = chunk);
+    }
+    pieces
 }

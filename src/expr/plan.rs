@@ -131,7 +131,7 @@ impl Plan {
     }
 
     pub(crate) fn outputs(&self) -> Outputs {
-        Outputs { variance: self.program.variance.is_some(), mask: self.mask.is_some(), good: false }
+        Outputs { variance: self.program.variance.is_some(), mask: self.mask.is_some(), ..Outputs::default() }
     }
 }
 

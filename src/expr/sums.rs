@@ -3,7 +3,7 @@
 use super::collapse::Statistic;
 use crate::Result;
 use crate::kernels::decode::reserve_with;
-use crate::kernels::stack::Levels;
+use crate::kernels::stack::{Levels, median_factor};
 
 /// Which pixel of the result each sample belongs to.
 pub(super) struct Places {
@@ -183,19 +183,3 @@ impl Sums {
         (0..self.sum.len()).map(one).unzip()
     }
 }
-
-/// Var(median) / Var(mean) of n normal samples: by simulation to 20 (6 million draws each, good to 0.1 percent), beyond by
-/// what fits it there and tends to pi/2.
-pub(crate) fn median_factor(n: usize) -> f64 {
-    MEDIAN.get(n).copied().unwrap_or_else(|| {
-        let less = if n % 2 == 1 { ODD } else { EVEN };
-        std::f64::consts::FRAC_PI_2 * n as f64 / (n as f64 + less)
-    })
-}
-
-const ODD: f64 = 0.44;
-const EVEN: f64 = 1.4;
-const MEDIAN: [f64; 21] = [
-    0.0, 1.0, 1.0, 1.347, 1.193, 1.433, 1.289, 1.473, 1.345, 1.495, 1.384, 1.509, 1.411, 1.519, 1.43, 1.526, 1.445,
-    1.532, 1.458, 1.535, 1.468,
-];

@@ -343,7 +343,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     };
     let (raw, samples) = (sum(|c| c.width), sum(|c| c.sample.size()));
     let (result, widest_result) = work::result_bytes::<T>(job);
-    let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::BYTES + 8) as u64;
+    let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
     let device = raw + samples + result;
     // The memory of a software adapter is host memory. A quarter stays for the driver and its compiler.
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };

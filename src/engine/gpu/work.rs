@@ -7,7 +7,7 @@ use super::upload::{CubePlan, Sample};
 use super::{Binding, GpuEngine, Pipeline};
 use crate::dtype::DType;
 use crate::kernels::expr::{self, Program, Sheet, wgsl};
-use crate::kernels::stack::{self, Out, Stack};
+use crate::kernels::stack::{self, Out, Stack, Tally};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
 use crate::{Error, Result};
@@ -162,7 +162,7 @@ pub(super) fn take<T: Real + Default>(
             for (i, info) in next()?.chunks_exact(INFO_BYTES as usize).take(tile.mask.len()).enumerate() {
                 tile.mask[i] = word(info, 0);
                 tile.good[i] = word(info, 1);
-                tile.negative += u64::from(word(info, 2));
+                tile.tally.negative += u64::from(word(info, 2));
             }
         }
         Work::Expr(program) => {
@@ -221,16 +221,27 @@ fn recompute<T: Real + Default>(
     let one = |sheet: &mut Sheet, run: &std::ops::Range<usize>| {
         let n = run.len();
         let (mut data, mut variance) = (vec![T::default(); n], vec![T::default(); of(outputs.variance, n)]);
-        let (mut mask, mut negative) = (vec![0; of(outputs.mask, n)], 0);
-        let out =
-            Out { data: &mut data, variance: &mut variance, mask: &mut mask, good: &mut [], negative: &mut negative };
+        let (mut mask, mut tally) = (vec![0; of(outputs.mask, n)], Tally::default());
+        let out = Out {
+            data: &mut data,
+            variance: &mut variance,
+            scatter: &mut [],
+            ratio: &mut [],
+            weight: &mut [],
+            mask: &mut mask,
+            good: &mut [],
+            low: &mut [],
+            high: &mut [],
+            rejected: &mut [],
+            tally: &mut tally,
+        };
         expr::compute(program, &job.inputs, first + run.start..first + run.end, sheet, out)?;
-        Ok((data, variance, mask, negative))
+        Ok((data, variance, mask, tally))
     };
     for some in runs.chunks(SHARE) {
         let done: Result<Vec<_>> =
             pool.install(|| some.par_iter().with_min_len(64).map_init(|| Sheet::new(program, SHARE), one).collect());
-        for (run, (data, variance, mask, negative)) in some.iter().zip(done?) {
+        for (run, (data, variance, mask, tally)) in some.iter().zip(done?) {
             tile.data[run.clone()].copy_from_slice(&data);
             if outputs.variance {
                 tile.variance[run.clone()].copy_from_slice(&variance);
@@ -238,7 +249,7 @@ fn recompute<T: Real + Default>(
             if outputs.mask {
                 tile.mask[run.clone()].copy_from_slice(&mask);
             }
-            tile.negative += negative;
+            tile.tally += tally;
         }
     }
     Ok(())

@@ -68,7 +68,7 @@ impl<T: Real> Loop for Task<'_, T> {
                             Slot::Wide(i) => load(&sheet.wide[i][start..], &mut sheet.spare),
                         }
                         if variance {
-                            *out.negative += clamp(&mut sheet.spare, count);
+                            out.tally.negative += clamp(&mut sheet.spare, count);
                         }
                     }
                     Step::One { op, a, .. } => one(op, &sheet.registers, a, &mut sheet.spare),

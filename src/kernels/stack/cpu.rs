@@ -1,85 +1,13 @@
-//! Stack: samples of N frames at each pixel to one value with its variance and mask. Twin of `shaders/stack.wgsl`.
-//!
-//! With samples d_i, variances v_i, masks m_i, scales s_i and zeros z_i: x_i = s_i d_i + z_i and w_i = s_i^2 v_i.
-//!
-//! 1. A sample whose data or variance is not finite is unusable. A negative variance counts as 0.
-//! 2. DQ hierarchy: level k admits the mask bits of [`Levels`] 0 to k, the last level every bit. The level of a sample
-//!    is the first that admits all its bits. At each pixel the samples of the best level are used; the mask of the
-//!    result is the OR of theirs.
-//! 3. mean = sum x_i / n over the n used samples.
-//! 4. variance, if all frames have one (propagated): sum w_i / n^2; else the scatter of the mean,
-//!    sum (x_i - mean)^2 / (n (n - 1)), and 0 for n = 1. The squares are of differences from the mean, never of values.
-//! 5. No usable sample: data 0, variance 0, mask = OR of all, with `no_data` for the samples that were not finite.
-//!
-//! Shapes: a cube of N planes of P samples to planes of P pixels. f32 samples are summed in f64 here, f64 samples in
-//! pairs of f64 with exact error terms (Knuth's two-sum, Dekker's product); a device sums in pairs of its compute type.
-//! Tolerance: data and variance within 4 ULP of the f64 oracle to 1,000
-//! frames, mask and counts exact. Sources: hierarchy, Gemini DRAGONS' NDStacker; variance of a mean, e.g. Bevington &
-//! Robinson, "Data Reduction and Error Analysis", chapter 4.
+//! The CPU twin: blocks of pixels, one pixel a SIMD lane, the stack down.
 
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+use super::levels::UNUSABLE;
+use super::{Affine, Levels, MAX_LEVELS, NO_DATA, Task};
 use crate::dtype::DType;
-use crate::kernels::Kernel;
 use crate::real::Real;
-use crate::simd::{Loop, dispatch};
-
-/// DQ bit of a pixel that has no value.
-pub(crate) const NO_DATA: u32 = 16;
-/// Level of a sample that cannot be used at all.
-const UNUSABLE: u32 = u32::MAX;
-/// Levels that a hierarchy can have.
-pub(crate) const MAX_LEVELS: usize = 8;
-
-/// The DQ hierarchy: for each level but the last the bits that a sample may *not* have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
-pub(crate) struct Levels {
-    forbidden: [u32; MAX_LEVELS],
-}
-
-impl Default for Levels {
-    /// {2, 4} -> +8 -> +32 -> +1 -> +64 -> everything else: 16 and all bits from 128 on.
-    fn default() -> Self {
-        Levels::new(&[2 | 4, 8, 32, 1, 64])
-    }
-}
-
-impl Levels {
-    /// From the bits that each level adds; one more level, that of every bit, follows them. At most
-    /// [`MAX_LEVELS`] bits sets count.
-    pub(crate) fn new(added: &[u32]) -> Self {
-        // A level that is not there forbids nothing, so it raises no sample's level.
-        let mut forbidden = [0; MAX_LEVELS];
-        let mut allowed = 0;
-        for (slot, bits) in forbidden.iter_mut().zip(added) {
-            allowed |= bits;
-            *slot = !allowed;
-        }
-        Levels { forbidden }
-    }
-
-    /// Level of a sample with these bits: how many levels do not admit them all.
-    pub(crate) fn level_of(&self, bits: u32) -> u32 {
-        self.forbidden.iter().map(|f| u32::from(bits & f != 0)).sum()
-    }
-
-    pub(crate) fn forbidden(&self) -> &[u32; MAX_LEVELS] {
-        &self.forbidden
-    }
-}
-
-/// Scale and zero of one frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Affine {
-    pub scale: f64,
-    pub zero: f64,
-}
-
-impl Affine {
-    pub(crate) const IDENTITY: Affine = Affine { scale: 1.0, zero: 0.0 };
-}
+use crate::simd::Loop;
 
 /// Pixels that are worked on at once: their samples stay in the first-level cache between the passes over them.
 pub(crate) const BLOCK: usize = 64;
@@ -116,67 +44,17 @@ fn block<V: Copy>(plane: &[V], at: usize) -> &[V; BLOCK] {
     plane[at..].first_chunk().unwrap_or_else(|| unreachable!("a cube is of whole blocks"))
 }
 
-/// What comes out for each pixel.
-pub(crate) struct Out<'a, T> {
-    pub data: &'a mut [T],
-    pub variance: &'a mut [T],
-    pub mask: &'a mut [u32],
-    /// Number of samples used.
-    pub good: &'a mut [u32],
-    /// Variances below zero that were met.
-    pub negative: &'a mut u64,
-}
-
 /// Levels of the samples of a block; reused between calls, so that nothing is allocated per tile.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct Scratch<T> {
     level: Vec<[u32; BLOCK]>,
-}
-
-/// The stack kernel.
-pub(crate) struct Stack<T>(std::marker::PhantomData<T>);
-
-/// Parameters of `shaders/stack.wgsl`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-pub(crate) struct Params {
-    pub frames: u32,
-    /// Pixels of the tile: stride of the planes.
-    pub pixels: u32,
-    /// Always 0, but the shader's compiler does not know.
-    pub opaque_zero: u32,
-    pub pad: u32,
-    pub forbidden: [u32; MAX_LEVELS],
-}
-
-/// What the CPU twin takes.
-pub(crate) struct Task<'a, T> {
-    pub cube: &'a Cube<T>,
-    /// One per frame.
-    pub affine: &'a [Affine],
-    pub levels: &'a Levels,
-    /// Whether a sample can be non-finite at all.
-    pub nonfinite: bool,
-    pub scratch: &'a mut Scratch,
-    /// Slices of at most `cube.pixels` pixels.
-    pub out: Out<'a, T>,
-}
-
-impl<T: Real> Kernel for Stack<T> {
-    const STEM: &'static str = "stack";
-    const WGSL: &'static str = include_str!("../../shaders/stack.wgsl");
-    type Params = Params;
-    type Cpu<'a> = Task<'a, T>;
-
-    fn cpu(task: Task<'_, T>) {
-        dispatch(task);
-    }
+    keys: Vec<[T; BLOCK]>,
 }
 
 impl<T: Real> Loop for Task<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Task { cube, affine, levels, nonfinite, scratch, out } = self;
+        let Task { cube, method: _, affine, levels, nonfinite, scratch, out } = self;
         let n = out.data.len();
         let (masked, propagate) = (!cube.mask.is_empty(), !cube.variance.is_empty());
         let graded = masked || nonfinite;
@@ -207,7 +85,7 @@ impl<T: Real> Loop for Task<'_, T> {
             for i in 0..count {
                 out.data[start + i] = T::from_f64(pixels.sum[i]);
                 out.variance[start + i] = T::from_f64(pixels.sum2[i]);
-                *out.negative += u64::from(pixels.negative[i]);
+                out.tally.negative += u64::from(pixels.negative[i]);
             }
             out.mask[start..start + count].copy_from_slice(&pixels.mask[..count]);
             out.good[start..start + count].copy_from_slice(&pixels.good[..count]);

@@ -1,0 +1,179 @@
+//! What is done with the samples of a pixel: the two halves of a stack, rejection and combination.
+
+/// How the samples that are left of a pixel become one. Formulas and variances: the table in
+/// [`Stack::combine`](crate::Stack::combine).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Combine {
+    /// sum / n.
+    #[default]
+    Mean,
+    /// Weighted by inverse variance; the mean where frames have no variance.
+    WtMean,
+    /// The middle sample, or the mean of the two middle ones.
+    Median,
+    /// The middle sample, or the lower of the two middle ones.
+    LMedian,
+    /// The sum of the samples that are left, however many there are.
+    Sum,
+    /// The smallest.
+    Min,
+    /// The largest.
+    Max,
+    /// Standard deviation of the samples, of n by n as numpy has it.
+    Std,
+}
+
+impl Combine {
+    /// All of them.
+    pub const ALL: [Combine; 8] = [
+        Combine::Mean,
+        Combine::WtMean,
+        Combine::Median,
+        Combine::LMedian,
+        Combine::Sum,
+        Combine::Min,
+        Combine::Max,
+        Combine::Std,
+    ];
+
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Combine::Mean => "mean",
+            Combine::WtMean => "wtmean",
+            Combine::Median => "median",
+            Combine::LMedian => "lmedian",
+            Combine::Sum => "sum",
+            Combine::Min => "min",
+            Combine::Max => "max",
+            Combine::Std => "std",
+        }
+    }
+}
+
+/// How samples are clipped about their centre.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clip {
+    /// Standard deviations below the centre beyond which a sample is rejected; infinite for none.
+    pub lsigma: f64,
+    /// The same above it.
+    pub hsigma: f64,
+    /// Whether the centre is the median, else the mean. (In the flavour `dragons` the first centre is the median anyway.)
+    pub mclip: bool,
+    /// Most passes; `None` is until nothing more is rejected, at most 100.
+    pub max_iters: Option<u32>,
+}
+
+impl Default for Clip {
+    /// 3 standard deviations to either side of the median, until nothing more is rejected.
+    fn default() -> Self {
+        Clip { lsigma: 3.0, hsigma: 3.0, mclip: true, max_iters: None }
+    }
+}
+
+/// Passes of a clipping that does not end.
+pub(crate) const MOST_PASSES: u32 = 100;
+
+impl Clip {
+    /// Most passes.
+    pub(crate) fn passes(&self) -> u32 {
+        self.max_iters.unwrap_or(MOST_PASSES).min(MOST_PASSES)
+    }
+}
+
+/// Which samples of a pixel are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Reject {
+    /// None.
+    #[default]
+    None,
+    /// Of N frames so many lowest and highest; of n usable samples the same fraction, rounded down.
+    MinMax {
+        /// Lowest samples of N.
+        nlow: usize,
+        /// Highest samples of N.
+        nhigh: usize,
+    },
+    /// Those too far from the centre by the spread of the samples.
+    SigClip(Clip),
+    /// Those too far from the centre by their own variance; as [`SigClip`](Reject::SigClip) where frames have none.
+    VarClip(Clip),
+}
+
+impl Reject {
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reject::None => "none",
+            Reject::MinMax { .. } => "minmax",
+            Reject::SigClip(_) => "sigclip",
+            Reject::VarClip(_) => "varclip",
+        }
+    }
+}
+
+/// Whose rules a rejection goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Flavour {
+    /// Centre and spread of the samples that are still in, spread about the centre; numbers as exact as the compute type.
+    #[default]
+    Stable,
+    /// Those of Gemini DRAGONS' NDStacker, with its single precision and its quirks. On the CPU only.
+    Dragons,
+}
+
+impl Flavour {
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Flavour::Stable => "stable",
+            Flavour::Dragons => "dragons",
+        }
+    }
+}
+
+/// Which variances the kernel makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Errors {
+    /// From the samples' variances.
+    #[default]
+    Propagated,
+    /// From the samples' scatter.
+    Scatter,
+    /// Propagated, and scatter beside it.
+    Both,
+}
+
+impl Errors {
+    pub(crate) fn propagates(self) -> bool {
+        self != Errors::Scatter
+    }
+
+    pub(crate) fn scatters(self) -> bool {
+        self != Errors::Propagated
+    }
+}
+
+/// All of it, as the kernel wants it: a stack of frames without variance has no `Propagated`, no `VarClip` and no
+/// `WtMean`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Method {
+    pub combine: Combine,
+    pub reject: Reject,
+    pub flavour: Flavour,
+    pub errors: Errors,
+}
+
+impl Method {
+    /// Whether samples must be in order: the kernel holds all of a pixel's at once.
+    pub(crate) fn sorts(&self) -> bool {
+        self.reject != Reject::None || matches!(self.combine, Combine::Median | Combine::LMedian)
+    }
+
+    /// Whether the samples' variances are read.
+    pub(crate) fn reads_variance(&self) -> bool {
+        self.errors.propagates() || self.combine == Combine::WtMean || matches!(self.reject, Reject::VarClip(_))
+    }
+}

@@ -1,0 +1,151 @@
+//! Stack: samples of N frames at each pixel to one value with its variance and mask. Twin of `shaders/stack.wgsl`.
+//!
+//! With samples d_i, variances v_i, masks m_i, scales s_i and zeros z_i: x_i = s_i d_i + z_i and w_i = s_i^2 v_i.
+//!
+//! 1. **Usable.** A sample whose data or variance (if it is read) is not finite is unusable. A negative variance counts as 0,
+//!    and is counted.
+//! 2. **Hierarchy.** Level k admits the mask bits of [`Levels`] 0 to k, the last level every bit. The level of a sample is
+//!    the first that admits all its bits. At each pixel the samples of the best level are used.
+//! 3. **Rejection** ([`Reject`]), of the used samples. It orders and compares y_i, which is x_i rounded to the compute type
+//!    (x_i itself where scale and zero are 1 and 0).
+//!    - *minmax*: of n used samples of N frames int(n nlow / N + 0.001) of lowest rank and int(n nhigh / N + 0.001) of
+//!      highest; equal samples rank in the order of their frames.
+//!    - *sigclip*: of the samples still in, c is the median (the mean without `mclip`) and sigma^2 = sum (y_i - c)^2 / n. Out
+//!      is y_i < c - lsigma sigma and y_i > c + hsigma sigma: squares are compared, so that a sample on the limit stays.
+//!      Again, until nothing more is rejected or the passes are done.
+//!    - *varclip*: the same with sigma_i^2 = w_i of each sample.
+//!    - Where everything was rejected, nothing is.
+//! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
+//!
+//!    | | value | propagated variance | scatter |
+//!    |---|---|---|---|
+//!    | mean | sum x / n | sum w / n^2 | S / (n (n - 1)) |
+//!    | wtmean | sum (x / w) / sum (1 / w) | 1 / sum (1 / w) | sum ((x - value)^2 / w) / ((n - 1) sum (1 / w)) |
+//!    | median | the middle y, or the mean of both | f(n) sum w / n^2 | f(n) sum (x - value)^2 / (n (n - 1)) |
+//!    | lmedian | y of rank (n - 1) / 2 of 0 to n - 1 | g(n) sum w / n^2 | g(n) sum (x - value)^2 / (n (n - 1)) |
+//!    | sum | sum x | sum w | n S / (n - 1) |
+//!    | min, max | y of first, of last rank | w of that very sample; of equals the first frame's | S / (n - 1) |
+//!    | std | sqrt(S / n) | sum (x - m)^2 w / (n S); 0 if S is 0 | S / (2 n (n - 1)) |
+//!
+//!    Scatter is 0 for n = 1. If a sample that is left has w = 0, wtmean is the mean of those that have, with variance 0 (and
+//!    in the scatter their weights are 1, those of the others 0; n counts those with w = 0). Without variances wtmean is mean.
+//!    f and g: Var(median) / Var(mean) of n normal samples, [`median_factor`] and [`lmedian_factor`].
+//! 5. **Mask** of the result: OR of the masks of the n samples that are left.
+//! 6. **No usable sample**: data 0, variances 0, mask = OR of all, with `no_data` for the samples that were not finite.
+//! 7. **Beside** them, where they are asked for: scatter next to the propagated variance, and their ratio (scatter /
+//!    propagated, NaN where n < 2 or the propagated is 0); n; the samples rejected at 3, those below the ones that are
+//!    left and those above; the sum of weights (n, or for wtmean sum 1/w, infinite if a w is 0).
+//!
+//! The rules of the flavour `dragons` are in `dragons.rs`.
+//!
+//! Shapes: a cube of N planes of P samples to planes of P pixels. f32 samples are summed in f64 here, f64 samples in
+//! pairs of f64 with exact error terms (Knuth's two-sum, Dekker's product); a device sums in pairs of its compute type.
+//! The squares are of differences from a centre, never of values.
+//! Tolerance: data and variance within 4 ULP of the f64 oracle to 1,000 frames, mask and counts exact, wherever no sample
+//! lies within 8 ULP of a limit. Sources: hierarchy and minmax, Gemini DRAGONS' NDStacker; variances of mean and weighted
+//! mean, e.g. Bevington & Robinson, "Data Reduction and Error Analysis", chapter 4; of a standard deviation of normal
+//! samples about sigma^2 / 2n, e.g. Kendall & Stuart, "The Advanced Theory of Statistics", volume 1, chapter 10; of medians,
+//! `factor.rs`.
+
+mod cpu;
+mod factor;
+mod levels;
+mod method;
+
+pub(crate) use cpu::{BLOCK, Cube, Scratch};
+pub(crate) use factor::median_factor;
+pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
+pub use method::{Clip, Combine, Flavour, Reject};
+pub(crate) use method::{Errors, Method};
+
+use crate::kernels::Kernel;
+use crate::real::Real;
+use crate::simd::dispatch;
+
+/// What comes out for each pixel. Planes that were not asked for are empty.
+pub(crate) struct Out<'a, T> {
+    pub data: &'a mut [T],
+    /// Propagated, or scatter where that alone is made.
+    pub variance: &'a mut [T],
+    /// Scatter beside the propagated variance.
+    pub scatter: &'a mut [T],
+    /// Scatter / propagated.
+    pub ratio: &'a mut [T],
+    /// Sum of weights.
+    pub weight: &'a mut [T],
+    pub mask: &'a mut [u32],
+    /// Number of samples used.
+    pub good: &'a mut [u32],
+    /// Samples rejected below those that are left, and above.
+    pub low: &'a mut [u32],
+    pub high: &'a mut [u32],
+    /// Samples rejected, as the flavour counts them.
+    pub rejected: &'a mut [u32],
+    pub tally: &'a mut Tally,
+}
+
+/// Sums over pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Variances below zero that were met.
+    pub negative: u64,
+    /// Samples rejected by rule 3.
+    pub rejected: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.negative += other.negative;
+        self.rejected += other.rejected;
+    }
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Tally::default(), |mut sum, one| {
+            sum += one;
+            sum
+        })
+    }
+}
+
+/// The stack kernel.
+pub(crate) struct Stack<T>(std::marker::PhantomData<T>);
+
+/// Parameters of `shaders/stack.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Params {
+    pub frames: u32,
+    /// Pixels of the tile: stride of the planes.
+    pub pixels: u32,
+    /// Always 0, but the shader's compiler does not know.
+    pub opaque_zero: u32,
+    pub pad: u32,
+    pub forbidden: [u32; MAX_LEVELS],
+}
+
+/// What the CPU twin takes.
+pub(crate) struct Task<'a, T> {
+    pub cube: &'a Cube<T>,
+    pub method: &'a Method,
+    /// One per frame.
+    pub affine: &'a [Affine],
+    pub levels: &'a Levels,
+    /// Whether a sample can be non-finite at all.
+    pub nonfinite: bool,
+    pub scratch: &'a mut Scratch<T>,
+    /// Slices of at most `cube.pixels` pixels.
+    pub out: Out<'a, T>,
+}
+
+impl<T: Real> Kernel for Stack<T> {
+    const STEM: &'static str = "stack";
+    const WGSL: &'static str = include_str!("../../../shaders/stack.wgsl");
+    type Params = Params;
+    type Cpu<'a> = Task<'a, T>;
+
+    fn cpu(task: Task<'_, T>) {
+        dispatch(task);
+    }
+}
