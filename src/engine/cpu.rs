@@ -105,7 +105,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let (per_pixel, fixed, block) = match &job.work {
             Work::Stack(stack) => {
                 let planes = 1 + usize::from(stack.variance);
-                (stack.frames.len() * (planes * size_of::<T>() + 4 * usize::from(stack.mask)), 0, BLOCK)
+                let frames = stack.frames.len();
+                let cube = frames * (planes * size_of::<T>() + 4 * usize::from(stack.mask));
+                (cube, Scratch::<T>::bytes(frames, stack.method.sorts()), BLOCK)
             }
             Work::Expr(program) => (program.input_bytes(), program.register_bytes(), expr::LANES),
         };

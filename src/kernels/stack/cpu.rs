@@ -1,16 +1,25 @@
 //! The CPU twin: blocks of pixels, one pixel a SIMD lane, the stack down.
+//!
+//! A block goes through the rules one after the other: levels of all samples, the words that say which are used, in order
+//! if the method wants it, what is rejected, sums over what is left. Its samples stay in the first-level cache meanwhile.
 
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+use super::clip::{Range, minmax, sigclip, varclip};
 use super::levels::UNUSABLE;
-use super::{Affine, Levels, MAX_LEVELS, NO_DATA, Task};
+use super::order::Order;
+use super::{Affine, Combine, Flavour, Levels, MAX_LEVELS, NO_DATA, Out, Reject, Task, dragons};
+use super::{lmedian_factor, median_factor};
 use crate::dtype::DType;
 use crate::real::Real;
 use crate::simd::Loop;
 
 /// Pixels that are worked on at once: their samples stay in the first-level cache between the passes over them.
 pub(crate) const BLOCK: usize = 64;
+
+/// One number for each pixel of a block.
+pub(super) type Row<T> = [T; BLOCK];
 
 /// Samples of N frames at the same pixels, frame after frame. Planes that no frame has are empty.
 pub(crate) struct Cube<T> {
@@ -40,70 +49,97 @@ impl<T: Real> Cube<T> {
 
 /// The block of a plane that starts at `at`.
 #[inline(always)]
-fn block<V: Copy>(plane: &[V], at: usize) -> &[V; BLOCK] {
+pub(super) fn block<V: Copy>(plane: &[V], at: usize) -> &Row<V> {
     plane[at..].first_chunk().unwrap_or_else(|| unreachable!("a cube is of whole blocks"))
 }
 
-/// Levels of the samples of a block; reused between calls, so that nothing is allocated per tile.
-#[derive(Default)]
+/// What is known of the samples of a block; reused between calls, so that nothing is allocated per tile.
 pub(crate) struct Scratch<T> {
-    level: Vec<[u32; BLOCK]>,
-    keys: Vec<[T; BLOCK]>,
+    level: Vec<Row<u32>>,
+    /// All ones where a sample is used.
+    used: Vec<Row<u32>>,
+    order: Order<T>,
+    /// Factors of the variance of medians, by number of samples.
+    factors: Vec<f64>,
+}
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Scratch { level: Vec::new(), used: Vec::new(), order: Order::default(), factors: Vec::new() }
+    }
+}
+
+impl<T> Scratch<T> {
+    /// Bytes for so many frames.
+    pub(crate) fn bytes(frames: usize, sorts: bool) -> usize {
+        BLOCK * frames * (8 + if sorts { size_of::<T>() } else { 0 })
+    }
 }
 
 impl<T: Real> Loop for Task<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Task { cube, method: _, affine, levels, nonfinite, scratch, out } = self;
+        if self.method.flavour == Flavour::Dragons {
+            return dragons::stack(self);
+        }
+        let Task { cube, method, affine, levels, nonfinite, scratch, mut out } = self;
         let n = out.data.len();
-        let (masked, propagate) = (!cube.mask.is_empty(), !cube.variance.is_empty());
-        let graded = masked || nonfinite;
+        let graded = !cube.mask.is_empty() || nonfinite;
         scratch.level.resize(cube.frames, [0; BLOCK]);
+        scratch.used.resize(cube.frames, [ALL; BLOCK]);
+        if !graded {
+            scratch.used.fill([ALL; BLOCK]);
+        }
+        if method.sorts() {
+            scratch.order.prepare(cube.frames);
+        }
+        let factor = match method.combine {
+            Combine::Median => median_factor,
+            Combine::LMedian => lmedian_factor,
+            _ => |_| 1.0,
+        };
+        if scratch.factors.len() != cube.frames + 1 {
+            scratch.factors = (0..=cube.frames).map(factor).collect();
+        }
         for start in (0..n).step_by(BLOCK) {
             let mut pixels = Pixels::default();
+            let samples = Samples { cube, affine, start };
             if graded {
-                pixels.grade(cube, start, levels, &mut scratch.level);
-            }
-            for (f, level) in scratch.level.iter().enumerate() {
-                let at = f * cube.stride + start;
-                let used = if graded { pixels.used(level) } else { [ALL; BLOCK] };
-                pixels.add(block(&cube.data, at), &used, &affine[f]);
-                pixels.count(&used, masked.then(|| block(&cube.mask, at)));
-                if propagate {
-                    pixels.propagate(block(&cube.variance, at), &used, affine[f].scale * affine[f].scale);
+                pixels.grade(&samples, levels, &mut scratch.level);
+                for (used, level) in scratch.used.iter_mut().zip(&scratch.level) {
+                    for i in 0..BLOCK {
+                        used[i] = all_if(level[i] == pixels.best[i]);
+                    }
                 }
             }
-            pixels.mean();
-            if !propagate {
-                for (f, level) in scratch.level.iter().enumerate() {
-                    let used = if graded { pixels.used(level) } else { [ALL; BLOCK] };
-                    pixels.scatter(block(&cube.data, f * cube.stride + start), &used, &affine[f]);
+            if method.sorts() {
+                pixels.reject(&samples, &method.reject, scratch);
+                if !graded && method.reject != Reject::None {
+                    // The next block begins with all of them again.
+                    pixels.combine(&samples, method, scratch, false);
+                    scratch.used.fill([ALL; BLOCK]);
+                } else {
+                    pixels.combine(&samples, method, scratch, !graded);
                 }
+            } else {
+                pixels.combine(&samples, method, scratch, !graded);
             }
-            pixels.variance(propagate);
-            let count = BLOCK.min(n - start);
-            for i in 0..count {
-                out.data[start + i] = T::from_f64(pixels.sum[i]);
-                out.variance[start + i] = T::from_f64(pixels.sum2[i]);
-                out.tally.negative += u64::from(pixels.negative[i]);
-            }
-            out.mask[start..start + count].copy_from_slice(&pixels.mask[..count]);
-            out.good[start..start + count].copy_from_slice(&pixels.good[..count]);
+            pixels.store(start, &mut out);
         }
     }
 }
 
 /// Choices are words of all ones or all zeros: a conditional store would be a masked one, slow on many processors.
-const ALL: u32 = u32::MAX;
+pub(super) const ALL: u32 = u32::MAX;
 
 #[inline(always)]
-fn all_if(condition: bool) -> u32 {
+pub(super) fn all_if(condition: bool) -> u32 {
     u32::from(condition).wrapping_neg()
 }
 
 /// `x` where `chosen` is all ones, 0 where it is 0.
 #[inline(always)]
-fn keep(x: f64, chosen: u32) -> f64 {
+pub(super) fn keep(x: f64, chosen: u32) -> f64 {
     f64::from_bits(x.to_bits() & i64::from(chosen as i32) as u64)
 }
 
@@ -128,6 +164,24 @@ fn lost(a: f64, b: f64, p: f64) -> f64 {
     ((ah * bh - p) + ah * bl + al * bh) + al * bl
 }
 
+/// Adds to a sum: of f32 samples in f64, of f64 samples with what the addition lost.
+#[inline(always)]
+pub(super) fn accumulate<T: Real>(hi: &mut f64, lo: &mut f64, x: f64) {
+    if T::DTYPE == DType::F32 {
+        *hi += x;
+    } else {
+        two_sum(hi, lo, x);
+    }
+}
+
+/// (hi + lo) / n, and what its rounding lost.
+#[inline(always)]
+pub(super) fn quotient(hi: f64, lo: f64, n: f64) -> (f64, f64) {
+    let q = (hi + lo) / n;
+    let product = q * n;
+    (q, (((hi - product) - lost(q, n, product)) + lo) / n)
+}
+
 impl Affine {
     /// s d + z, and what it lost if the samples are f64. From f32 the digits of f64 are more than enough.
     #[inline(always)]
@@ -140,22 +194,131 @@ impl Affine {
         two_sum(&mut hi, &mut lo, self.zero);
         (hi, lo)
     }
+
+    fn is_identity(&self) -> bool {
+        *self == Affine::IDENTITY
+    }
+}
+
+/// The samples of a block.
+pub(super) struct Samples<'a, T> {
+    pub cube: &'a Cube<T>,
+    pub affine: &'a [Affine],
+    start: usize,
+}
+
+impl<T: Real> Samples<'_, T> {
+    #[inline(always)]
+    pub(super) fn frames(&self) -> usize {
+        self.cube.frames
+    }
+
+    #[inline(always)]
+    fn at(&self, frame: usize) -> usize {
+        frame * self.cube.stride + self.start
+    }
+
+    #[inline(always)]
+    fn data(&self, frame: usize) -> &Row<T> {
+        block(&self.cube.data, self.at(frame))
+    }
+
+    #[inline(always)]
+    fn mask(&self, frame: usize) -> Option<&Row<u32>> {
+        (!self.cube.mask.is_empty()).then(|| block(&self.cube.mask, self.at(frame)))
+    }
+
+    /// What is ordered and compared: x, rounded to the compute type.
+    #[inline(always)]
+    pub(super) fn key(&self, frame: usize) -> Row<T> {
+        let data = self.data(frame);
+        let affine = &self.affine[frame];
+        if affine.is_identity() {
+            return *data;
+        }
+        let mut key = *data;
+        for i in 0..BLOCK {
+            let (hi, lo) = affine.apply(data[i]);
+            key[i] = T::from_f64(hi + lo);
+        }
+        key
+    }
+
+    /// x, and what its rounding lost.
+    #[inline(always)]
+    fn value(&self, frame: usize) -> (Row<f64>, Row<f64>) {
+        let data = self.data(frame);
+        let affine = &self.affine[frame];
+        let (mut hi, mut lo) = ([0.0; BLOCK], [0.0; BLOCK]);
+        if affine.is_identity() {
+            for i in 0..BLOCK {
+                hi[i] = data[i].to_f64();
+            }
+        } else {
+            for i in 0..BLOCK {
+                (hi[i], lo[i]) = affine.apply(data[i]);
+            }
+        }
+        (hi, lo)
+    }
+
+    /// w; one below zero counts as 0. 0 where there is none.
+    #[inline(always)]
+    pub(super) fn variance(&self, frame: usize) -> Row<f64> {
+        let mut w = [0.0; BLOCK];
+        if !self.cube.variance.is_empty() {
+            let variance = block(&self.cube.variance, self.at(frame));
+            let square = self.affine[frame].scale * self.affine[frame].scale;
+            for i in 0..BLOCK {
+                let v = variance[i].to_f64();
+                w[i] = if v > 0.0 { v * square } else { 0.0 };
+            }
+        }
+        w
+    }
+}
+
+/// Sums: of f32 samples in f64, of f64 samples with what each addition lost.
+struct Sums {
+    hi: Row<f64>,
+    lo: Row<f64>,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn zero() -> Self {
+        Sums { hi: [0.0; BLOCK], lo: [0.0; BLOCK] }
+    }
+
+    #[inline(always)]
+    fn add<T: Real>(&mut self, i: usize, x: f64) {
+        accumulate::<T>(&mut self.hi[i], &mut self.lo[i], x);
+    }
+
+    #[inline(always)]
+    fn total(&self, i: usize) -> f64 {
+        self.hi[i] + self.lo[i]
+    }
 }
 
 /// The pixels of a block on their way from samples to results.
-struct Pixels {
+pub(super) struct Pixels {
     /// Best level; [`NOTHING`] where no sample is usable.
-    best: [u32; BLOCK],
+    best: Row<u32>,
     /// OR of all masks, with `no_data` for samples that are not finite.
-    all: [u32; BLOCK],
-    mask: [u32; BLOCK],
-    good: [u32; BLOCK],
-    negative: [u32; BLOCK],
-    /// Sum of values, then the mean; `low` is what its rounding lost.
-    sum: [f64; BLOCK],
-    low: [f64; BLOCK],
-    /// Sum of variances or squares, then the variance.
-    sum2: [f64; BLOCK],
+    all: Row<u32>,
+    mask: Row<u32>,
+    /// Samples that are left.
+    good: Row<u32>,
+    negative: Row<u32>,
+    low: Row<u32>,
+    high: Row<u32>,
+    /// Which of the samples in order are left, where the method orders them.
+    range: Range,
+    value: Row<f64>,
+    variance: Row<f64>,
+    scatter: Row<f64>,
+    weight: Row<f64>,
 }
 
 /// Equal to no sample's level.
@@ -164,16 +327,20 @@ const NOTHING: u32 = UNUSABLE - 1;
 impl Default for Pixels {
     #[inline(always)]
     fn default() -> Self {
-        let none = [0; BLOCK];
+        let (none, zero) = ([0; BLOCK], [0.0; BLOCK]);
         Pixels {
             best: [NOTHING; BLOCK],
             all: none,
             mask: none,
             good: none,
             negative: none,
-            sum: [0.0; BLOCK],
-            low: [0.0; BLOCK],
-            sum2: [0.0; BLOCK],
+            low: none,
+            high: none,
+            range: Range { lo: none, hi: none },
+            value: zero,
+            variance: zero,
+            scatter: zero,
+            weight: zero,
         }
     }
 }
@@ -181,14 +348,14 @@ impl Default for Pixels {
 impl Pixels {
     /// Level of each sample, best level of each pixel.
     #[inline(always)]
-    fn grade<T: Real>(&mut self, cube: &Cube<T>, start: usize, levels: &Levels, level: &mut [[u32; BLOCK]]) {
+    fn grade<T: Real>(&mut self, samples: &Samples<'_, T>, levels: &Levels, level: &mut [Row<u32>]) {
+        let cube = samples.cube;
         // The default hierarchy has five levels besides the last.
         let short = levels.forbidden[5..] == [0; MAX_LEVELS - 5];
         for (f, level) in level.iter_mut().enumerate() {
-            let at = f * cube.stride + start;
-            let data = block(&cube.data, at);
-            let variance = if cube.variance.is_empty() { data } else { block(&cube.variance, at) };
-            let mask = if cube.mask.is_empty() { &[0; BLOCK] } else { block(&cube.mask, at) };
+            let data = samples.data(f);
+            let variance = if cube.variance.is_empty() { data } else { block(&cube.variance, samples.at(f)) };
+            let mask = samples.mask(f).unwrap_or(&[0; BLOCK]);
             if short {
                 grade::<T, 5>(data, variance, mask, levels, level, &mut self.all);
             } else {
@@ -200,93 +367,308 @@ impl Pixels {
         }
     }
 
+    /// Puts the samples in order and takes those that are rejected out of the words `used`.
     #[inline(always)]
-    fn used(&self, level: &[u32; BLOCK]) -> [u32; BLOCK] {
-        let mut used = [0; BLOCK];
-        for i in 0..BLOCK {
-            used[i] = all_if(level[i] == self.best[i]);
+    fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, reject: &Reject, scratch: &mut Scratch<T>) {
+        let Scratch { level, used, order, .. } = scratch;
+        self.range = order.fill(samples, used);
+        let n = self.range.hi;
+        match reject {
+            Reject::None => {}
+            Reject::MinMax { nlow, nhigh } => {
+                minmax(samples, order, [*nlow, *nhigh], &mut self.range, used);
+            }
+            Reject::SigClip(clip) => {
+                sigclip(order, clip, &mut self.range);
+                keep_between(samples, order, &self.range, used);
+            }
+            Reject::VarClip(clip) => {
+                // Levels were needed to say what is used.
+                level.copy_from_slice(used);
+                (self.low, self.high) = varclip(samples, order, clip, level, used);
+                self.range = order.fill(samples, used);
+                return;
+            }
         }
-        used
-    }
-
-    /// Adds the used samples of a frame.
-    #[inline(always)]
-    fn add<T: Real>(&mut self, data: &[T; BLOCK], used: &[u32; BLOCK], affine: &Affine) {
-        let plain = *affine == Affine::IDENTITY;
-        match (T::DTYPE, plain) {
-            (DType::F32, true) => {
-                for i in 0..BLOCK {
-                    self.sum[i] += keep(data[i].to_f64(), used[i]);
-                }
-            }
-            (DType::F32, false) => {
-                for i in 0..BLOCK {
-                    self.sum[i] += keep(affine.apply(data[i]).0, used[i]);
-                }
-            }
-            _ => {
-                for i in 0..BLOCK {
-                    let (hi, lo) = if plain { (data[i].to_f64(), 0.0) } else { affine.apply(data[i]) };
-                    two_sum(&mut self.sum[i], &mut self.low[i], keep(hi, used[i]));
-                    self.low[i] += keep(lo, used[i]);
-                }
-            }
+        for i in 0..BLOCK {
+            self.low[i] = self.range.lo[i];
+            self.high[i] = n[i] - self.range.hi[i];
         }
     }
 
-    /// Adds the squares of the used samples' differences from the mean.
+    /// From the samples that are left to values and variances. `every`: no sample can be out.
     #[inline(always)]
-    fn scatter<T: Real>(&mut self, data: &[T; BLOCK], used: &[u32; BLOCK], affine: &Affine) {
-        for i in 0..BLOCK {
-            let (hi, lo) = affine.apply(data[i]);
-            let x = (hi - self.sum[i]) + (lo - self.low[i]);
-            self.sum2[i] += keep(x * x, used[i]);
+    fn combine<T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        method: &super::Method,
+        scratch: &Scratch<T>,
+        every: bool,
+    ) {
+        let frames = samples.frames();
+        let has_variance = !samples.cube.variance.is_empty();
+        let combine = match method.combine {
+            Combine::WtMean if !has_variance => Combine::Mean,
+            combine => combine,
+        };
+        let (propagates, scatters) = (method.errors.propagates() && has_variance, method.errors.scatters());
+        let used = |f: usize| if every { &[ALL; BLOCK] } else { &scratch.used[f] };
+        let is_median = matches!(combine, Combine::Median | Combine::LMedian);
+        let is_extreme = matches!(combine, Combine::Min | Combine::Max);
+        let weighted = combine == Combine::WtMean;
+        // The mean is asked for, or what the scatter is about.
+        let sums_values = matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || (is_extreme && scatters);
+        let sums_variances = propagates && matches!(combine, Combine::Mean | Combine::Sum) || propagates && is_median;
+        let mut sum = Sums::zero();
+        let mut sum2 = Sums::zero();
+        let mut least = [f64::INFINITY; BLOCK];
+        let mut chosen = [0.0; BLOCK];
+        let mut of_chosen = [0.0; BLOCK];
+        for f in 0..frames {
+            let used = used(f);
+            if let Some(mask) = samples.mask(f) {
+                for i in 0..BLOCK {
+                    self.mask[i] |= used[i] & mask[i];
+                }
+            }
+            if is_extreme {
+                // The first that is better, so of equals the first frame's.
+                let (key, w) = (samples.key(f), samples.variance(f));
+                for i in 0..BLOCK {
+                    let y = key[i].to_f64();
+                    let better = if combine == Combine::Min { y < chosen[i] } else { y > chosen[i] };
+                    let take = all_if(better | (self.good[i] == 0)) & used[i];
+                    chosen[i] = f64::from_bits(keep(y, take).to_bits() | keep(chosen[i], !take).to_bits());
+                    of_chosen[i] = f64::from_bits(keep(w[i], take).to_bits() | keep(of_chosen[i], !take).to_bits());
+                    self.good[i] += used[i] & 1;
+                }
+            } else {
+                for i in 0..BLOCK {
+                    self.good[i] += used[i] & 1;
+                }
+            }
+            if sums_values {
+                add(&mut sum, samples.data(f), used, &samples.affine[f]);
+            }
+            if has_variance {
+                let variance = block(&samples.cube.variance, samples.at(f));
+                let square = samples.affine[f].scale * samples.affine[f].scale;
+                let zero = T::from_f32(0.0);
+                for i in 0..BLOCK {
+                    self.negative[i] += u32::from(variance[i] < zero);
+                }
+                if sums_variances {
+                    for i in 0..BLOCK {
+                        let above = all_if(variance[i] > zero);
+                        sum2.add::<T>(i, keep(variance[i].to_f64() * square, used[i] & above));
+                    }
+                }
+                if weighted {
+                    let w = samples.variance(f);
+                    for i in 0..BLOCK {
+                        let w = if used[i] == ALL { w[i] } else { f64::INFINITY };
+                        least[i] = if w < least[i] { w } else { least[i] };
+                    }
+                }
+            }
         }
-    }
-
-    #[inline(always)]
-    fn count(&mut self, used: &[u32; BLOCK], mask: Option<&[u32; BLOCK]>) {
-        for i in 0..BLOCK {
-            self.good[i] += used[i] & 1;
-        }
-        if let Some(mask) = mask {
+        // The value, or the centre that the scatter is about, with what its rounding lost.
+        let mut centre = Sums::zero();
+        if sums_values {
             for i in 0..BLOCK {
-                self.mask[i] |= used[i] & mask[i];
+                (centre.hi[i], centre.lo[i]) = quotient(sum.hi[i], sum.lo[i], f64::from(self.good[i].max(1)));
             }
         }
-    }
-
-    /// Adds the variances of the used samples of a frame. One below zero counts as 0.
-    #[inline(always)]
-    fn propagate<T: Real>(&mut self, variance: &[T; BLOCK], used: &[u32; BLOCK], square: f64) {
-        let zero = T::from_f32(0.0);
-        for i in 0..BLOCK {
-            let negative = all_if(variance[i] < zero);
-            self.sum2[i] += keep(variance[i].to_f64() * square, used[i] & !negative);
-            self.negative[i] += negative & 1;
+        if is_median {
+            scratch.order.middles(&self.range, combine == Combine::LMedian, &mut centre.hi, &mut centre.lo);
         }
-    }
-
-    #[inline(always)]
-    fn mean(&mut self) {
-        for i in 0..BLOCK {
-            // No usable sample: 0 / 1.
-            let n = f64::from(self.good[i].max(1));
-            let (sum, low) = (self.sum[i], self.low[i]);
-            let mean = (sum + low) / n;
-            let product = mean * n;
-            self.sum[i] = mean;
-            self.low[i] = (((sum - product) - lost(mean, n, product)) + low) / n;
-            self.mask[i] |= self.all[i] & all_if(self.good[i] == 0);
+        let mut weights = Sums::zero();
+        // Samples that have a weight.
+        let mut heavy = [0u32; BLOCK];
+        if weighted {
+            self.weigh(samples, used, &least, &mut weights, &mut heavy, &mut centre);
         }
-    }
-
-    #[inline(always)]
-    fn variance(&mut self, propagate: bool) {
+        let mut square = Sums::zero();
+        let mut of_square = Sums::zero();
+        if scatters || combine == Combine::Std {
+            for f in 0..frames {
+                let used = used(f);
+                let (hi, lo) = samples.value(f);
+                let w = if weighted || (combine == Combine::Std && propagates) {
+                    samples.variance(f)
+                } else {
+                    [0.0; BLOCK]
+                };
+                for i in 0..BLOCK {
+                    let x = (hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i]);
+                    if weighted {
+                        square.add::<T>(i, keep(x * x * weight(w[i], least[i]), used[i]));
+                    } else {
+                        square.add::<T>(i, keep(x * x, used[i]));
+                    }
+                }
+                if combine == Combine::Std && propagates {
+                    for i in 0..BLOCK {
+                        let x = (hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i]);
+                        of_square.add::<T>(i, keep(x * (x * w[i]), used[i]));
+                    }
+                }
+            }
+        }
         for i in 0..BLOCK {
             let n = f64::from(self.good[i]);
-            let divisor = if propagate { n * n } else { n * (n - 1.0) };
-            self.sum2[i] = if divisor > 0.0 { self.sum2[i] / divisor } else { 0.0 };
+            let none = self.good[i] == 0;
+            let s = square.total(i);
+            let share = |of: f64, by: f64| if by > 0.0 { of / by } else { 0.0 };
+            let factor = if is_median { scratch.factors[self.good[i] as usize] } else { 1.0 };
+            self.weight[i] = n;
+            let (value, propagated, scatter) = match combine {
+                Combine::Mean | Combine::Median | Combine::LMedian => (
+                    centre.hi[i] + centre.lo[i],
+                    factor * share(sum2.total(i), n * n),
+                    factor * share(s, n * (n - 1.0)),
+                ),
+                Combine::WtMean => {
+                    let all = weights.total(i);
+                    let propagated = share(least[i], all);
+                    self.weight[i] = if none { 0.0 } else { all / least[i] };
+                    (centre.hi[i] + centre.lo[i], propagated, share(s, (f64::from(heavy[i]) - 1.0) * all))
+                }
+                Combine::Sum => (sum.total(i), sum2.total(i), share(n * s, n - 1.0)),
+                Combine::Min | Combine::Max => (chosen[i], of_chosen[i], 0.0),
+                Combine::Std => {
+                    ((s / n.max(1.0)).sqrt(), share(of_square.total(i), n * s), share(s, 2.0 * n * (n - 1.0)))
+                }
+            };
+            let scatter = if is_extreme { share(s, n - 1.0) } else { scatter };
+            self.value[i] = if none { 0.0 } else { value };
+            self.scatter[i] = scatter;
+            self.variance[i] = if propagates && !none { propagated } else { 0.0 };
+            if !propagates {
+                self.variance[i] = scatter;
+            }
+            self.mask[i] |= self.all[i] & all_if(none);
+        }
+    }
+
+    /// Weights of inverse variance, by the smallest of each pixel, and the mean by them.
+    #[inline(always)]
+    fn weigh<'b, T: Real>(
+        &self,
+        samples: &Samples<'_, T>,
+        used: impl Fn(usize) -> &'b Row<u32>,
+        least: &Row<f64>,
+        weights: &mut Sums,
+        heavy: &mut Row<u32>,
+        centre: &mut Sums,
+    ) {
+        let mut sum = Sums::zero();
+        for f in 0..samples.frames() {
+            let used = used(f);
+            let (hi, lo) = samples.value(f);
+            let w = samples.variance(f);
+            for i in 0..BLOCK {
+                let weight = keep(weight(w[i], least[i]), used[i]);
+                weights.add::<T>(i, weight);
+                heavy[i] += u32::from(weight > 0.0);
+                let hi = keep(hi[i], used[i]);
+                let p = hi * weight;
+                sum.add::<T>(i, p);
+                if T::DTYPE != DType::F32 {
+                    sum.lo[i] += lost(hi, weight, p) + keep(lo[i], used[i]) * weight;
+                }
+            }
+        }
+        for i in 0..BLOCK {
+            let all = if weights.hi[i] > 0.0 { weights.hi[i] } else { 1.0 };
+            let (mean, rest) = quotient(sum.hi[i], sum.lo[i], all);
+            // What the sum of the weights lost.
+            (centre.hi[i], centre.lo[i]) = (mean, rest - mean * (weights.lo[i] / all));
+        }
+    }
+
+    /// To where they belong.
+    #[inline(always)]
+    fn store<T: Real>(&self, start: usize, out: &mut Out<'_, T>) {
+        let n = BLOCK.min(out.data.len() - start);
+        let reals = |to: &mut [T], from: &Row<f64>| {
+            if let Some(to) = to.get_mut(start..start + n) {
+                for i in 0..n {
+                    to[i] = T::from_f64(from[i]);
+                }
+            }
+        };
+        reals(out.data, &self.value);
+        reals(out.variance, &self.variance);
+        reals(out.scatter, &self.scatter);
+        reals(out.weight, &self.weight);
+        if let Some(to) = out.ratio.get_mut(start..start + n) {
+            for i in 0..n {
+                let known = self.good[i] > 1 && self.variance[i] > 0.0;
+                to[i] = T::from_f64(if known { self.scatter[i] / self.variance[i] } else { f64::NAN });
+            }
+        }
+        let words = |to: &mut [u32], from: &Row<u32>| {
+            if let Some(to) = to.get_mut(start..start + n) {
+                to.copy_from_slice(&from[..n]);
+            }
+        };
+        words(out.mask, &self.mask);
+        words(out.good, &self.good);
+        words(out.low, &self.low);
+        words(out.high, &self.high);
+        let mut rejected = self.low;
+        for i in 0..BLOCK {
+            rejected[i] += self.high[i];
+        }
+        words(out.rejected, &rejected);
+        for i in 0..n {
+            out.tally.negative += u64::from(self.negative[i]);
+            out.tally.rejected += u64::from(rejected[i]);
+        }
+    }
+}
+
+/// The weight of a sample with variance `w` by that of the one with the smallest, so that it is at most 1.
+#[inline(always)]
+fn weight(w: f64, least: f64) -> f64 {
+    let of_exact = if w > 0.0 { 0.0 } else { 1.0 };
+    if least > 0.0 { least / w } else { of_exact }
+}
+
+/// Adds the used samples of a frame.
+#[inline(always)]
+fn add<T: Real>(sum: &mut Sums, data: &Row<T>, used: &Row<u32>, affine: &Affine) {
+    let plain = affine.is_identity();
+    match (T::DTYPE, plain) {
+        (DType::F32, true) => {
+            for i in 0..BLOCK {
+                sum.hi[i] += keep(data[i].to_f64(), used[i]);
+            }
+        }
+        (DType::F32, false) => {
+            for i in 0..BLOCK {
+                sum.hi[i] += keep(affine.apply(data[i]).0, used[i]);
+            }
+        }
+        _ => {
+            for i in 0..BLOCK {
+                let (hi, lo) = if plain { (data[i].to_f64(), 0.0) } else { affine.apply(data[i]) };
+                two_sum(&mut sum.hi[i], &mut sum.lo[i], keep(hi, used[i]));
+                sum.lo[i] += keep(lo, used[i]);
+            }
+        }
+    }
+}
+
+/// Takes those out whose place in order is not in the range: whatever is equal to one in it is in it too.
+#[inline(always)]
+fn keep_between<T: Real>(samples: &Samples<'_, T>, order: &Order<T>, range: &Range, used: &mut [Row<u32>]) {
+    let (first, last) = order.ends(range);
+    for (f, used) in used.iter_mut().enumerate() {
+        let key = samples.key(f);
+        for i in 0..BLOCK {
+            used[i] &= all_if((key[i] >= first[i]) & (key[i] <= last[i]));
         }
     }
 }
@@ -295,12 +677,12 @@ impl Pixels {
 /// are not finite.
 #[inline(always)]
 fn grade<T: Real, const K: usize>(
-    data: &[T; BLOCK],
-    variance: &[T; BLOCK],
-    mask: &[u32; BLOCK],
+    data: &Row<T>,
+    variance: &Row<T>,
+    mask: &Row<u32>,
     levels: &Levels,
-    level: &mut [u32; BLOCK],
-    all: &mut [u32; BLOCK],
+    level: &mut Row<u32>,
+    all: &mut Row<u32>,
 ) {
     for i in 0..BLOCK {
         let mut over = 0u32;

@@ -47,13 +47,16 @@
 //! samples about sigma^2 / 2n, e.g. Kendall & Stuart, "The Advanced Theory of Statistics", volume 1, chapter 10; of medians,
 //! `factor.rs`.
 
+mod clip;
 mod cpu;
+mod dragons;
 mod factor;
 mod levels;
 mod method;
+mod order;
 
 pub(crate) use cpu::{BLOCK, Cube, Scratch};
-pub(crate) use factor::median_factor;
+pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};
 pub(crate) use method::{Errors, Method};

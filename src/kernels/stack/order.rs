@@ -1,0 +1,160 @@
+//! The samples of a block in order: a sorting network, whose comparisons do not depend on the samples, so that each is
+//! one of minimum and maximum over all pixels of the block at once.
+
+use super::clip::Range;
+use super::cpu::{BLOCK, Row, Samples};
+use crate::real::Real;
+
+/// Rows of samples; in each column those that are used come first, from small to large.
+pub(super) struct Order<T> {
+    rows: Vec<Row<T>>,
+}
+
+impl<T> Default for Order<T> {
+    fn default() -> Self {
+        Order { rows: Vec::new() }
+    }
+}
+
+impl<T: Real> Order<T> {
+    /// Room for so many frames.
+    pub(super) fn prepare(&mut self, frames: usize) {
+        self.rows.resize(frames, [T::from_f32(0.0); BLOCK]);
+    }
+
+    pub(super) fn rows(&self) -> &[Row<T>] {
+        &self.rows
+    }
+
+    /// Takes the used samples and puts them in order. Returns where they are.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, samples: &Samples<'_, T>, used: &[Row<u32>]) -> Range {
+        let top = T::from_f32(f32::INFINITY);
+        let mut count = [0; BLOCK];
+        for (f, row) in self.rows.iter_mut().enumerate() {
+            let (key, used) = (samples.key(f), &used[f]);
+            for i in 0..BLOCK {
+                row[i] = if used[i] != 0 { key[i] } else { top };
+                count[i] += used[i] & 1;
+            }
+        }
+        let rows = &mut self.rows[..];
+        merge_exchange(rows.len(), |i, j| {
+            let (before, from) = rows.split_at_mut(j);
+            let (a, b) = (&mut before[i], &mut from[0]);
+            for l in 0..BLOCK {
+                let (x, y) = (a[l], b[l]);
+                a[l] = if x < y { x } else { y };
+                b[l] = if x < y { y } else { x };
+            }
+        });
+        Range { lo: [0; BLOCK], hi: count }
+    }
+
+    /// The k-th smallest of a pixel; any number if there is none.
+    #[inline(always)]
+    pub(super) fn at(&self, k: u32, pixel: usize) -> T {
+        self.rows[(k as usize).min(self.rows.len() - 1)][pixel]
+    }
+
+    /// The smallest and the largest in the range; nothing lies between them if it is empty.
+    #[inline(always)]
+    pub(super) fn ends(&self, range: &Range) -> (Row<T>, Row<T>) {
+        let mut ends = ([T::from_f32(f32::INFINITY); BLOCK], [T::from_f32(f32::NEG_INFINITY); BLOCK]);
+        for i in 0..BLOCK {
+            if range.hi[i] > range.lo[i] {
+                ends.0[i] = self.at(range.lo[i], i);
+                ends.1[i] = self.at(range.hi[i] - 1, i);
+            }
+        }
+        ends
+    }
+
+    /// The median of the range, or the lower of the two middle samples; and what its rounding lost.
+    #[inline(always)]
+    pub(super) fn middles(&self, range: &Range, lower: bool, hi: &mut Row<f64>, lo: &mut Row<f64>) {
+        for i in 0..BLOCK {
+            (hi[i], lo[i]) = self.middle(range.lo[i], range.hi[i], lower, i);
+        }
+    }
+
+    /// The same of one pixel.
+    #[inline(always)]
+    pub(super) fn middle(&self, lo: u32, hi: u32, lower: bool, pixel: usize) -> (f64, f64) {
+        if hi <= lo {
+            return (0.0, 0.0);
+        }
+        let n = hi - lo;
+        let a = self.at(lo + (n - 1) / 2, pixel).to_f64();
+        if lower || n % 2 == 1 {
+            return (a, 0.0);
+        }
+        let (a, b) = (a / 2.0, self.at(lo + n / 2, pixel).to_f64() / 2.0);
+        let sum = a + b;
+        let of_b = sum - a;
+        (sum, (a - (sum - of_b)) + (b - of_b))
+    }
+}
+
+/// Batcher's merge exchange for any number of items (Knuth, "The Art of Computer Programming", volume 3, 5.2.2,
+/// algorithm M): calls `compare` with the places whose items are to be put in order.
+#[inline(always)]
+pub(super) fn merge_exchange(n: usize, mut compare: impl FnMut(usize, usize)) {
+    if n < 2 {
+        return;
+    }
+    let top = n.next_power_of_two() / 2;
+    let mut p = top;
+    while p > 0 {
+        let (mut q, mut r, mut d) = (top, 0, p);
+        loop {
+            for i in 0..n - d {
+                if i & p == r {
+                    compare(i, i + d);
+                }
+            }
+            if q == p {
+                break;
+            }
+            d = q - p;
+            q /= 2;
+            r = p;
+        }
+        p /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge_exchange;
+
+    /// A network that sorts zeros and ones sorts everything.
+    #[test]
+    fn zeros_and_ones_are_sorted() {
+        for n in 0..=14usize {
+            for bits in 0..1u32 << n {
+                let mut items: Vec<u32> = (0..n).map(|i| bits >> i & 1).collect();
+                merge_exchange(n, |i, j| {
+                    assert!(i < j && j < n);
+                    if items[i] > items[j] {
+                        items.swap(i, j);
+                    }
+                });
+                assert!(items.is_sorted(), "{n} items, {bits:b}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_items_are_sorted() {
+        for n in [15, 16, 17, 31, 33, 64, 65, 100, 255, 300, 1000, 2000] {
+            let mut items: Vec<u64> = (0..n as u64).map(|i| (i * 2_654_435_761) % 1009).collect();
+            merge_exchange(n, |i, j| {
+                if items[i] > items[j] {
+                    items.swap(i, j);
+                }
+            });
+            assert!(items.is_sorted(), "{n} items");
+        }
+    }
+}
