@@ -263,6 +263,7 @@ impl Stack {
             outputs: OUTPUTS,
             work: Work::Stack(Stacking {
                 frames,
+                computed: None,
                 affine: &plan.affine,
                 levels: Levels::default(),
                 variance: plan.variance,

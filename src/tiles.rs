@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use crate::engine::{Engine, Runner};
 use crate::kernels::expr::Program;
-use crate::kernels::stack::{Affine, Levels, Method, Tally};
+use crate::kernels::stack::{Affine, Levels, Method, Shares, Tally};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::{Error, Result, Stats};
@@ -63,8 +63,11 @@ pub(crate) const MASK: usize = 2;
 
 /// Frames to be stacked.
 pub(crate) struct Stacking<'a> {
-    /// Data, variance and mask of each frame among the inputs, where it has them and they are used.
+    /// Data, variance and mask of each frame among the inputs, where it has them and they are used. Empty if the frames
+    /// are computed.
     pub frames: Vec<[Option<usize>; 3]>,
+    /// What computes the frames from the inputs.
+    pub computed: Option<Computed<'a>>,
     /// One per frame.
     pub affine: &'a [Affine],
     pub levels: Levels,
@@ -75,6 +78,21 @@ pub(crate) struct Stacking<'a> {
     /// Whether a sample can be non-finite.
     pub nonfinite: bool,
     pub method: Method,
+}
+
+impl Stacking<'_> {
+    /// How many frames there are.
+    pub(crate) fn count(&self) -> usize {
+        self.affine.len()
+    }
+}
+
+/// Frames that are expressions.
+#[derive(Clone, Copy)]
+pub(crate) struct Computed<'a> {
+    /// One for each frame.
+    pub programs: &'a [Program],
+    pub shares: Shares<'a>,
 }
 
 impl Job<'_> {

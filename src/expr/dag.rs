@@ -417,11 +417,29 @@ impl Dag {
         self.mark(id, Mark::Replaced(variance))
     }
 
-    /// Steps that compute `data` and `variance`.
-    pub(super) fn compile(&self, data: Id, variance: Option<Id>) -> Program {
+    /// The random variables that a node depends on.
+    pub(super) fn variables(&mut self, root: Id) -> Vec<Id> {
+        self.gradient(root).into_keys().collect()
+    }
+
+    /// What a random variable adds to a node for one standard deviation of it, to first order; `None` if nothing anywhere.
+    pub(super) fn amplitude(&mut self, root: Id, variable: Id) -> Option<Id> {
+        let slope = self.slope(root, variable)?;
+        let variance = *self.variances.get(&variable)?;
+        let sigma = match self.value(variance) {
+            Some(v) => self.constant(v.max(0.0).sqrt()),
+            None => self.one(One::Sqrt, variance),
+        };
+        // Where the slope is 0 the variance does not count, be it infinite.
+        Some(if self.value(slope).is_some() { self.mul(slope, sigma) } else { self.two(Two::Gate, slope, sigma) })
+    }
+
+    /// Steps that compute `data` and `variance`, and more besides.
+    pub(super) fn compile(&self, data: Id, variance: Option<Id>, more: &[Id]) -> Program {
         let mut needed = vec![false; self.nodes.len()];
         let mut last = vec![0usize; self.nodes.len()];
-        for root in [Some(data), variance].into_iter().flatten() {
+        let roots = || [Some(data), variance].into_iter().flatten().chain(more.iter().copied());
+        for root in roots() {
             let root = self.bare(root);
             needed[root.0] = true;
             last[root.0] = usize::MAX;
@@ -466,12 +484,13 @@ impl Dag {
                 }
             }
         }
-        for root in [Some(data), variance].into_iter().flatten() {
+        for root in roots() {
             self.load(self.bare(root), &mut writer);
         }
         let args = writer.args;
         program.data = args[self.bare(data).0];
         program.variance = variance.and_then(|v| args[self.bare(v).0]);
+        program.more = more.iter().filter_map(|m| args[self.bare(*m).0]).collect();
         program
     }
 

@@ -17,6 +17,7 @@
 mod carried;
 pub(crate) mod collapse;
 mod dag;
+pub(crate) mod frames;
 mod operators;
 pub(crate) mod parts;
 pub(crate) mod plan;

@@ -62,7 +62,7 @@ impl Plan {
     /// The plan, and those of the variables that repeat along axes that are to be summed: their share is left out of the
     /// variance of the plan.
     pub(crate) fn with_shared(expr: &Expr, options: Options, summed: Option<&[bool]>) -> Result<(Self, Vec<Shared>)> {
-        let mut planner = Planner { options, ..Planner::default() };
+        let mut planner = Planner::with(options);
         let value = planner.value(expr)?;
         if options.compare_wcs {
             compare_wcs(&[expr])?;
@@ -97,7 +97,7 @@ impl Planner {
     /// What computes these nodes.
     fn plan(&self, data: Id, variance: Option<Id>, value: &Value) -> Result<Plan> {
         let shape = value.shape.clone();
-        let mut program = self.dag.compile(data, variance);
+        let mut program = self.dag.compile(data, variance, &[]);
         (program.masks, program.mask_steps, program.mask) = needed(&self.mask_inputs, &self.mask_steps, value.mask);
         // Planes that nothing is computed from are not read.
         let mut planes = Vec::new();
@@ -137,42 +137,46 @@ impl Plan {
 
 /// What is known of a part of the expression.
 #[derive(Clone)]
-struct Value {
-    id: Id,
-    unit: Of,
-    mask: Option<MaskArg>,
-    shape: Vec<usize>,
+pub(super) struct Value {
+    pub id: Id,
+    pub unit: Of,
+    pub mask: Option<MaskArg>,
+    pub shape: Vec<usize>,
 }
 
 /// A random variable.
 #[derive(Clone)]
-struct Variable {
-    id: Id,
+pub(super) struct Variable {
+    pub id: Id,
     shape: Vec<usize>,
     variance: Option<Plane>,
     number: f64,
 }
 
 #[derive(Default)]
-struct Planner {
-    dag: Dag,
-    options: Options,
-    planes: Vec<Plane>,
+pub(super) struct Planner {
+    pub dag: Dag,
+    pub options: Options,
+    pub planes: Vec<Plane>,
     known: HashMap<Origin, usize>,
     /// Data and variance of the leaves, to know one again.
     variables: HashMap<(Origin, Option<Origin>), usize>,
-    mask_inputs: Vec<usize>,
+    pub mask_inputs: Vec<usize>,
     /// Their places, by number of the plane.
     mask_places: HashMap<usize, usize>,
-    mask_steps: Vec<MaskStep>,
-    leaves: Vec<NDAstroData>,
-    random: Vec<Variable>,
+    pub mask_steps: Vec<MaskStep>,
+    pub leaves: Vec<NDAstroData>,
+    pub random: Vec<Variable>,
     done: HashMap<*const Node, Value>,
 }
 
 impl Planner {
+    pub(super) fn with(options: Options) -> Self {
+        Planner { options, ..Planner::default() }
+    }
+
     /// Parts that occur twice are planned once. The way down is a loop, not a recursion: chains may be long.
-    fn value(&mut self, root: &Expr) -> Result<Value> {
+    pub(super) fn value(&mut self, root: &Expr) -> Result<Value> {
         let mut open = vec![root.clone()];
         while let Some(expr) = open.last().cloned() {
             if self.done.contains_key(&expr.place()) {
@@ -394,7 +398,7 @@ impl Planner {
 }
 
 /// Of mask inputs and steps those that the result is made of: of masks that a rule leaves out nothing is read.
-fn needed(
+pub(super) fn needed(
     inputs: &[usize],
     steps: &[MaskStep],
     result: Option<MaskArg>,

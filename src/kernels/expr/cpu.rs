@@ -31,15 +31,21 @@ pub(crate) struct Sheet {
 impl Sheet {
     /// For pieces of at most `pixels` pixels.
     pub(crate) fn new(program: &Program, pixels: usize) -> Self {
+        Self::of(std::slice::from_ref(program), pixels)
+    }
+
+    /// For each of these programs.
+    pub(crate) fn of(programs: &[Program], pixels: usize) -> Self {
+        let most = |count: fn(&Program) -> usize| programs.iter().map(count).max().unwrap_or(0);
         // Registers are loaded whole.
         let pixels = pixels.next_multiple_of(LANES);
         Sheet {
-            narrow: vec![vec![0.0; pixels]; program.narrow.len()],
-            wide: vec![vec![0.0; pixels]; program.wide.len()],
-            masks: vec![vec![0; pixels]; program.masks.len()],
-            registers: vec![Box::new([0.0; LANES]); program.registers],
+            narrow: vec![vec![0.0; pixels]; most(|p| p.narrow.len())],
+            wide: vec![vec![0.0; pixels]; most(|p| p.wide.len())],
+            masks: vec![vec![0; pixels]; most(|p| p.masks.len())],
+            registers: vec![Box::new([0.0; LANES]); most(|p| p.registers)],
             spare: Box::new([0.0; LANES]),
-            mask_steps: vec![[0; LANES]; program.mask_steps.len()],
+            mask_steps: vec![[0; LANES]; most(|p| p.mask_steps.len())],
         }
     }
 }
@@ -49,12 +55,15 @@ pub(crate) struct Task<'a, T> {
     pub program: &'a Program,
     pub sheet: &'a mut Sheet,
     pub out: Out<'a, T>,
+    /// Further results, plane after plane of `stride` pixels.
+    pub more: &'a mut [T],
+    pub stride: usize,
 }
 
 impl<T: Real> Loop for Task<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Task { program, sheet, out } = self;
+        let Task { program, sheet, out, more, stride } = self;
         let n = out.data.len();
         for start in (0..n).step_by(LANES) {
             let count = LANES.min(n - start);
@@ -79,6 +88,9 @@ impl<T: Real> Loop for Task<'_, T> {
             store(&sheet.registers, program.data(), &mut out.data[start..start + count]);
             if let Some(variance) = program.variance {
                 store(&sheet.registers, variance, &mut out.variance[start..start + count]);
+            }
+            for (k, &arg) in program.more.iter().enumerate() {
+                store(&sheet.registers, arg, &mut more[k * stride + start..][..count]);
             }
             if let Some(mask) = program.mask {
                 join(program, sheet, start);
@@ -318,6 +330,6 @@ pub(crate) fn compute<T: Real>(
         let masks = &mut sheet.masks[slot][..range.len()];
         fill(inputs[i], &range, masks, |bytes, out| decode::mask(&format, bytes, out))?;
     }
-    Expr::<T>::cpu(Task { program, sheet, out });
+    Expr::<T>::cpu(Task { program, sheet, out, more: &mut [], stride: 0 });
     Ok(())
 }

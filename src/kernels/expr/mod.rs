@@ -145,6 +145,8 @@ pub(crate) struct Program {
     pub steps: Vec<Step>,
     pub data: Option<Arg>,
     pub variance: Option<Arg>,
+    /// Further results, of frames of a stack: what each variable that frames share adds for one standard deviation.
+    pub more: Vec<Arg>,
     pub mask_steps: Vec<MaskStep>,
     pub mask: Option<MaskArg>,
 }

@@ -29,11 +29,29 @@ pub(crate) struct Cube<T> {
     pub data: Vec<T>,
     pub variance: Vec<T>,
     pub mask: Vec<u32>,
+    /// What shared variables add, frame by frame as [`Shares`] counts them.
+    pub shared: Vec<T>,
+}
+
+/// Which variables each frame shares with others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shares<'a> {
+    /// Their numbers, for each frame; none for none.
+    pub of: &'a [Vec<usize>],
+    /// How many there are.
+    pub variables: usize,
+}
+
+impl Shares<'_> {
+    /// Planes of a cube.
+    pub(crate) fn planes(&self) -> usize {
+        self.of.iter().map(Vec::len).sum()
+    }
 }
 
 impl<T: Real> Cube<T> {
-    /// Room for `pixels` pixels.
-    pub(crate) fn new(frames: usize, pixels: usize, variance: bool, mask: bool) -> Self {
+    /// Room for `pixels` pixels, and so many planes of shared variables.
+    pub(crate) fn new(frames: usize, pixels: usize, variance: bool, mask: bool, shared: usize) -> Self {
         let stride = pixels.next_multiple_of(BLOCK);
         let n = frames * stride;
         let zero = T::from_f32(0.0);
@@ -43,6 +61,7 @@ impl<T: Real> Cube<T> {
             data: vec![zero; n],
             variance: vec![zero; if variance { n } else { 0 }],
             mask: vec![0; if mask { n } else { 0 }],
+            shared: vec![zero; shared * stride],
         }
     }
 }
@@ -61,18 +80,26 @@ pub(crate) struct Scratch<T> {
     order: Order<T>,
     /// Factors of the variance of medians, by number of samples.
     factors: Vec<f64>,
+    /// Sums by shared variable.
+    shares: Vec<Row<f64>>,
 }
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Scratch { level: Vec::new(), used: Vec::new(), order: Order::default(), factors: Vec::new() }
+        Scratch {
+            level: Vec::new(),
+            used: Vec::new(),
+            order: Order::default(),
+            factors: Vec::new(),
+            shares: Vec::new(),
+        }
     }
 }
 
 impl<T> Scratch<T> {
-    /// Bytes for so many frames.
-    pub(crate) fn bytes(frames: usize, sorts: bool) -> usize {
-        BLOCK * frames * (8 + if sorts { size_of::<T>() } else { 0 })
+    /// Bytes for so many frames and shared variables.
+    pub(crate) fn bytes(frames: usize, sorts: bool, variables: usize) -> usize {
+        BLOCK * (frames * (8 + if sorts { size_of::<T>() } else { 0 }) + 8 * variables)
     }
 }
 
@@ -82,7 +109,7 @@ impl<T: Real> Loop for Task<'_, T> {
         if self.method.flavour == Flavour::Dragons {
             return dragons::stack(self);
         }
-        let Task { cube, method, affine, levels, nonfinite, scratch, mut out } = self;
+        let Task { cube, method, affine, levels, nonfinite, shares, scratch, mut out } = self;
         let n = out.data.len();
         let graded = !cube.mask.is_empty() || nonfinite;
         scratch.level.resize(cube.frames, [0; BLOCK]);
@@ -114,15 +141,12 @@ impl<T: Real> Loop for Task<'_, T> {
             }
             if method.sorts() {
                 pixels.reject(&samples, &method.reject, scratch);
-                if !graded && method.reject != Reject::None {
-                    // The next block begins with all of them again.
-                    pixels.combine(&samples, method, scratch, false);
-                    scratch.used.fill([ALL; BLOCK]);
-                } else {
-                    pixels.combine(&samples, method, scratch, !graded);
-                }
-            } else {
-                pixels.combine(&samples, method, scratch, !graded);
+            }
+            let every = !graded && method.reject == Reject::None;
+            pixels.combine(&samples, method, shares, scratch, every);
+            if !graded && !every {
+                // The next block begins with all of them again.
+                scratch.used.fill([ALL; BLOCK]);
             }
             pixels.store(start, &mut out);
         }
@@ -318,6 +342,7 @@ pub(super) struct Pixels {
     value: Row<f64>,
     variance: Row<f64>,
     scatter: Row<f64>,
+    ratio: Row<f64>,
     weight: Row<f64>,
 }
 
@@ -340,6 +365,7 @@ impl Default for Pixels {
             value: zero,
             variance: zero,
             scatter: zero,
+            ratio: zero,
             weight: zero,
         }
     }
@@ -402,9 +428,12 @@ impl Pixels {
         &mut self,
         samples: &Samples<'_, T>,
         method: &super::Method,
-        scratch: &Scratch<T>,
+        shares: Shares<'_>,
+        scratch: &mut Scratch<T>,
         every: bool,
     ) {
+        let Scratch { used: words, order, factors, shares: sums, .. } = scratch;
+        let words = &*words;
         let frames = samples.frames();
         let has_variance = !samples.cube.variance.is_empty();
         let combine = match method.combine {
@@ -412,7 +441,7 @@ impl Pixels {
             combine => combine,
         };
         let (propagates, scatters) = (method.errors.propagates() && has_variance, method.errors.scatters());
-        let used = |f: usize| if every { &[ALL; BLOCK] } else { &scratch.used[f] };
+        let used = |f: usize| if every { &[ALL; BLOCK] } else { &words[f] };
         let is_median = matches!(combine, Combine::Median | Combine::LMedian);
         let is_extreme = matches!(combine, Combine::Min | Combine::Max);
         let weighted = combine == Combine::WtMean;
@@ -424,6 +453,7 @@ impl Pixels {
         let mut least = [f64::INFINITY; BLOCK];
         let mut chosen = [0.0; BLOCK];
         let mut of_chosen = [0.0; BLOCK];
+        let mut frame_chosen = [0u32; BLOCK];
         for f in 0..frames {
             let used = used(f);
             if let Some(mask) = samples.mask(f) {
@@ -440,6 +470,7 @@ impl Pixels {
                     let take = all_if(better | (self.good[i] == 0)) & used[i];
                     chosen[i] = f64::from_bits(keep(y, take).to_bits() | keep(chosen[i], !take).to_bits());
                     of_chosen[i] = f64::from_bits(keep(w[i], take).to_bits() | keep(of_chosen[i], !take).to_bits());
+                    frame_chosen[i] = (f as u32 & take) | (frame_chosen[i] & !take);
                     self.good[i] += used[i] & 1;
                 }
             } else {
@@ -480,7 +511,7 @@ impl Pixels {
             }
         }
         if is_median {
-            scratch.order.middles(&self.range, combine == Combine::LMedian, &mut centre.hi, &mut centre.lo);
+            order.middles(&self.range, combine == Combine::LMedian, &mut centre.hi, &mut centre.lo);
         }
         let mut weights = Sums::zero();
         // Samples that have a weight.
@@ -520,7 +551,7 @@ impl Pixels {
             let none = self.good[i] == 0;
             let s = square.total(i);
             let share = |of: f64, by: f64| if by > 0.0 { of / by } else { 0.0 };
-            let factor = if is_median { scratch.factors[self.good[i] as usize] } else { 1.0 };
+            let factor = if is_median { factors[self.good[i] as usize] } else { 1.0 };
             self.weight[i] = n;
             let (value, propagated, scatter) = match combine {
                 Combine::Mean | Combine::Median | Combine::LMedian => (
@@ -548,6 +579,65 @@ impl Pixels {
                 self.variance[i] = scatter;
             }
             self.mask[i] |= self.all[i] & all_if(none);
+            self.ratio[i] =
+                if self.good[i] > 1 && self.variance[i] > 0.0 { scatter / self.variance[i] } else { f64::NAN };
+        }
+        if shares.variables == 0 {
+            return;
+        }
+        // What the sums over a shared variable are divided by.
+        let mut divisor = [1.0; BLOCK];
+        for i in 0..BLOCK {
+            let n = f64::from(self.good[i].max(1));
+            divisor[i] = match combine {
+                Combine::Mean | Combine::Median | Combine::LMedian => n,
+                Combine::WtMean => weights.total(i),
+                Combine::Std => (n * square.total(i)).sqrt(),
+                Combine::Sum | Combine::Min | Combine::Max => 1.0,
+            };
+        }
+        sums.clear();
+        sums.resize(shares.variables, [0.0; BLOCK]);
+        let mut plane = 0;
+        for (f, variables) in shares.of.iter().enumerate() {
+            let used = used(f);
+            let scale = samples.affine[f].scale;
+            let mut factor = [0.0; BLOCK];
+            match combine {
+                Combine::WtMean => {
+                    let w = samples.variance(f);
+                    for i in 0..BLOCK {
+                        factor[i] = weight(w[i], least[i]) * scale;
+                    }
+                }
+                Combine::Std => {
+                    let (hi, lo) = samples.value(f);
+                    for i in 0..BLOCK {
+                        factor[i] = ((hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i])) * scale;
+                    }
+                }
+                Combine::Min | Combine::Max => {
+                    for i in 0..BLOCK {
+                        factor[i] = keep(scale, all_if(frame_chosen[i] == f as u32));
+                    }
+                }
+                _ => factor = [scale; BLOCK],
+            }
+            for &variable in variables {
+                let amplitude = block(&samples.cube.shared, plane * samples.cube.stride + samples.start);
+                for i in 0..BLOCK {
+                    sums[variable][i] += keep(amplitude[i].to_f64() * factor[i], used[i]);
+                }
+                plane += 1;
+            }
+        }
+        for sum in sums.iter() {
+            for i in 0..BLOCK {
+                let share = if divisor[i] > 0.0 { sum[i] / divisor[i] } else { 0.0 };
+                let more = if self.good[i] > 0 { share * share } else { 0.0 };
+                self.variance[i] += more;
+                self.scatter[i] += more;
+            }
         }
     }
 
@@ -602,12 +692,7 @@ impl Pixels {
         reals(out.variance, &self.variance);
         reals(out.scatter, &self.scatter);
         reals(out.weight, &self.weight);
-        if let Some(to) = out.ratio.get_mut(start..start + n) {
-            for i in 0..n {
-                let known = self.good[i] > 1 && self.variance[i] > 0.0;
-                to[i] = T::from_f64(if known { self.scatter[i] / self.variance[i] } else { f64::NAN });
-            }
-        }
+        reals(out.ratio, &self.ratio);
         let words = |to: &mut [u32], from: &Row<u32>| {
             if let Some(to) = to.get_mut(start..start + n) {
                 to.copy_from_slice(&from[..n]);

@@ -29,7 +29,17 @@
 //!
 //!    Scatter is 0 for n = 1. If a sample that is left has w = 0, wtmean is the mean of those that have, with variance 0 (and
 //!    in the scatter their weights are 1, those of the others 0; n counts those with w = 0). Without variances wtmean is mean.
+//!    Without variances of their own frames have scatter alone.
 //!    f and g: Var(median) / Var(mean) of n normal samples, [`median_factor`] and [`lmedian_factor`].
+//!    **Shared variables** ([`Shares`]). If a_i is what one standard deviation of a variable that several frames share adds to
+//!    x_i, both variances are larger by A^2, for each variable:
+//!
+//!    | mean, median, lmedian | wtmean | sum | min, max | std |
+//!    |---|---|---|---|---|
+//!    | A = sum a / n | sum (a / w) / sum (1 / w) | sum a | a of that very sample | sum (x - m) a / sqrt(n S) |
+//!
+//!    It is exact to first order but for medians, whose shift by a variable is about that of the mean. w and the scatter
+//!    are of what frames do not share, and so is the ratio of both.
 //! 5. **Mask** of the result: OR of the masks of the n samples that are left.
 //! 6. **No usable sample**: data 0, variances 0, mask = OR of all, with `no_data` for the samples that were not finite.
 //! 7. **Beside** them, where they are asked for: scatter next to the propagated variance, and their ratio (scatter /
@@ -55,7 +65,7 @@ mod levels;
 mod method;
 mod order;
 
-pub(crate) use cpu::{BLOCK, Cube, Scratch};
+pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};
@@ -137,6 +147,7 @@ pub(crate) struct Task<'a, T> {
     pub levels: &'a Levels,
     /// Whether a sample can be non-finite at all.
     pub nonfinite: bool,
+    pub shares: Shares<'a>,
     pub scratch: &'a mut Scratch<T>,
     /// Slices of at most `cube.pixels` pixels.
     pub out: Out<'a, T>,

@@ -3,9 +3,12 @@
 //! A piece is as many pixels as keep the decoded samples of all frames in a core's second-level cache. Bytes are
 //! decoded straight from the mapping into that cache-sized cube, so each byte of the files is touched once.
 
+mod bench;
+
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bench::Bench;
 use rayon::prelude::*;
 
 use crate::kernels::Kernel;
@@ -13,7 +16,7 @@ use crate::kernels::decode::{self, Decode};
 use crate::kernels::expr::{self, Expr, Sheet};
 use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Tally, Task};
 use crate::real::Real;
-use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Tile, VARIANCE, Work};
+use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Stacking, Tile, VARIANCE, Work};
 use crate::{Error, Result};
 
 /// Threads of its own, so that several engines in one process do not disturb each other.
@@ -25,7 +28,7 @@ pub struct CpuEngine {
 
 impl CpuEngine {
     pub(crate) fn new(threads: usize) -> Result<Self> {
-        Ok(CpuEngine { pool: Some(Arc::new(super::pool(threads)?)) })
+        Ok(CpuEngine { pool: Some(Arc::new(crate::engine::pool(threads)?)) })
     }
 
     /// On the threads that are there: costs nothing to make.
@@ -82,7 +85,7 @@ const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
 enum Desk<T> {
-    Stack { cube: Cube<T>, scratch: Scratch<T> },
+    Stack { cube: Cube<T>, scratch: Scratch<T>, bench: Option<Bench> },
     Expr(Sheet),
 }
 
@@ -105,9 +108,19 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let (per_pixel, fixed, block) = match &job.work {
             Work::Stack(stack) => {
                 let planes = 1 + usize::from(stack.variance);
-                let frames = stack.frames.len();
-                let cube = frames * (planes * size_of::<T>() + 4 * usize::from(stack.mask));
-                (cube, Scratch::<T>::bytes(frames, stack.method.sorts()), BLOCK)
+                let frames = stack.count();
+                let shares = stack.computed.map(|c| c.shares).unwrap_or_default();
+                let mut cube = frames * (planes * size_of::<T>() + 4 * usize::from(stack.mask));
+                cube += shares.planes() * size_of::<T>();
+                let mut fixed = Scratch::<T>::bytes(frames, stack.method.sorts(), shares.variables);
+                let mut block = BLOCK;
+                if let Some(computed) = &stack.computed {
+                    let (pixel, registers) = Bench::bytes(computed.programs, job.inputs.len());
+                    cube += pixel;
+                    fixed += registers;
+                    block = expr::LANES;
+                }
+                (cube, fixed, block)
             }
             Work::Expr(program) => (program.input_bytes(), program.register_bytes(), expr::LANES),
         };
@@ -192,24 +205,34 @@ impl<'a, T: Real + Default> Run<'a, T> {
         self.fill(input, range, out, |bytes, out| decode::mask(&format, bytes, out));
     }
 
+    /// The samples of all frames from their planes.
+    fn decode(&self, stack: &Stacking<'_>, range: &Range<usize>, cube: &mut Cube<T>) {
+        for (f, planes) in stack.frames.iter().enumerate() {
+            let at = f * cube.stride..f * cube.stride + range.len();
+            for (c, samples) in [(DATA, &mut cube.data), (VARIANCE, &mut cube.variance)] {
+                if let Some(input) = planes[c] {
+                    self.real(input, range, &mut samples[at.clone()]);
+                }
+            }
+            match planes[MASK] {
+                Some(input) => self.mask(input, range, &mut cube.mask[at]),
+                None if stack.mask => cube.mask[at].fill(0),
+                None => {}
+            }
+        }
+    }
+
     /// The pixels from `start` on, as many as `out` holds.
     fn piece(&self, start: usize, out: Out<'_, T>) {
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
         match (&self.job.work, &mut desk) {
-            (Work::Stack(stack), Desk::Stack { cube, scratch }) => {
-                for (f, planes) in stack.frames.iter().enumerate() {
-                    let at = f * cube.stride..f * cube.stride + range.len();
-                    for (c, samples) in [(DATA, &mut cube.data), (VARIANCE, &mut cube.variance)] {
-                        if let Some(input) = planes[c] {
-                            self.real(input, &range, &mut samples[at.clone()]);
-                        }
+            (Work::Stack(stack), Desk::Stack { cube, scratch, bench }) => {
+                match (&stack.computed, bench) {
+                    (Some(computed), Some(bench)) => {
+                        out.tally.negative += bench.compute(self, computed.programs, stack, &range, cube);
                     }
-                    match planes[MASK] {
-                        Some(input) => self.mask(input, &range, &mut cube.mask[at]),
-                        None if stack.mask => cube.mask[at].fill(0),
-                        None => {}
-                    }
+                    _ => self.decode(stack, &range, cube),
                 }
                 Stack::<T>::cpu(Task {
                     cube,
@@ -217,6 +240,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     affine: stack.affine,
                     levels: &stack.levels,
                     nonfinite: stack.nonfinite,
+                    shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
                     scratch,
                     out,
                 });
@@ -231,7 +255,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 for (slot, &input) in program.masks.iter().enumerate() {
                     self.mask(input, &range, &mut sheet.masks[slot][..range.len()]);
                 }
-                Expr::<T>::cpu(expr::Task { program, sheet, out });
+                Expr::<T>::cpu(expr::Task { program, sheet, out, more: &mut [], stride: 0 });
             }
             // A desk is made for the work of its run.
             _ => unreachable!("a desk of other work"),
@@ -243,10 +267,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
     fn take_desk(&self) -> Desk<T> {
         let free = self.desks.lock().unwrap_or_else(PoisonError::into_inner).pop();
         free.unwrap_or_else(|| match &self.job.work {
-            Work::Stack(s) => Desk::Stack {
-                cube: Cube::new(s.frames.len(), self.piece, s.variance, s.mask),
-                scratch: Scratch::default(),
-            },
+            Work::Stack(s) => {
+                let planes = s.computed.map_or(0, |c| c.shares.planes());
+                Desk::Stack {
+                    cube: Cube::new(s.count(), self.piece, s.variance, s.mask, planes),
+                    scratch: Scratch::default(),
+                    bench: s.computed.map(|c| Bench::new(c.programs, self.job.inputs.len(), self.piece)),
+                }
+            }
             Work::Expr(program) => Desk::Expr(Sheet::new(program, self.piece)),
         })
     }
