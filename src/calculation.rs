@@ -115,7 +115,7 @@ impl Calculation {
         plan: &Plan,
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
-        let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs())?;
+        let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs(), Vec::new())?;
         counters.add(compute::<T>(plan, engine, &self.settings, &mut sink)?);
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?).with_meta(plan.header.clone());
         if plan.outputs().variance {
@@ -172,7 +172,7 @@ impl Calculation {
         writer.cancel(self.settings.cancel.clone());
         for (plan, &first) in plans.iter().zip(&firsts) {
             let others = first + 1 + usize::from(plan.outputs().variance) + usize::from(plan.outputs().mask);
-            let mut sink = FileSink::new(&mut writer, first, plan.outputs().variance, plan.mask);
+            let mut sink = FileSink::new(&mut writer, FileSink::planes(first, plan.outputs().variance, plan.mask));
             counters.add(match plan.compute {
                 DType::F64 => compute::<f64>(plan, engine, &self.settings, &mut sink)?,
                 _ => compute::<f32>(plan, engine, &self.settings, &mut sink)?,

@@ -13,7 +13,7 @@ use crate::fits::{Compression, FitsFile, FitsWriter};
 use crate::pixels::{Pixels, shaped};
 use crate::plane::Plane;
 use crate::real::Real;
-use crate::tiles::{Control, Outputs, Sink, Tile};
+use crate::tiles::{Control, Numbers, Outputs, Part, Sink, Tile};
 use crate::{Error, Result};
 
 /// Host memory for buffers unless told otherwise.
@@ -131,6 +131,8 @@ pub(crate) fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Resu
     match dtype {
         DType::U8 => shaped(mask.into_iter().map(|m| m as u8).collect(), shape),
         DType::U16 => shaped(mask.into_iter().map(|m| m as u16).collect(), shape),
+        DType::I16 => shaped(mask.into_iter().map(|m| m as i16).collect(), shape),
+        DType::I32 => shaped(mask.into_iter().map(|m| m as i32).collect(), shape),
         _ => shaped(mask, shape),
     }
 }
@@ -140,21 +142,49 @@ pub(crate) struct MemorySink<T> {
     pub data: Vec<T>,
     pub variance: Vec<T>,
     pub mask: Vec<u32>,
+    /// Further planes, in the order in which they were asked for.
+    pub more: Vec<Plain<T>>,
+    parts: Vec<Part>,
+}
+
+/// A whole plane.
+pub(crate) enum Plain<T> {
+    Reals(Vec<T>),
+    Words(Vec<u32>),
+}
+
+impl<T: Real> Plain<T> {
+    /// As pixels; words in this type.
+    pub(crate) fn pixels(self, dtype: DType, shape: &[usize]) -> Result<Pixels> {
+        match self {
+            Plain::Reals(values) => T::pixels(values, shape),
+            Plain::Words(words) => mask_pixels(words, dtype, shape),
+        }
+    }
 }
 
 impl<T> MemorySink<T> {
     /// Room for `pixels` pixels, or an error: never an abort.
-    pub(crate) fn new(pixels: usize, outputs: Outputs) -> Result<Self> {
+    pub(crate) fn new(pixels: usize, outputs: Outputs, parts: Vec<Part>) -> Result<Self> {
         fn room<V>(pixels: usize, used: bool) -> Result<Vec<V>> {
             let mut room = Vec::new();
             let no = |_| Error::Parameter(format!("no memory for a result of {pixels} pixels; write it to a file"));
             room.try_reserve_exact(if used { pixels } else { 0 }).map_err(no)?;
             Ok(room)
         }
+        let none = Tile::<T>::default();
+        let one = |part: &Part| {
+            Ok(match none.part(*part) {
+                Numbers::Reals(_) => Plain::Reals(room(pixels, true)?),
+                Numbers::Words(_) => Plain::Words(room(pixels, true)?),
+            })
+        };
         Ok(MemorySink {
             data: room(pixels, true)?,
             variance: room(pixels, outputs.variance)?,
             mask: room(pixels, outputs.mask)?,
+            more: parts.iter().map(one).collect::<Result<_>>()?,
+            parts,
         })
     }
 }
@@ -164,6 +194,13 @@ impl<T: Real> Sink<T> for MemorySink<T> {
         self.data.extend_from_slice(&tile.data);
         self.variance.extend_from_slice(&tile.variance);
         self.mask.extend_from_slice(&tile.mask);
+        for (plane, part) in self.more.iter_mut().zip(&self.parts) {
+            match (plane, tile.part(*part)) {
+                (Plain::Reals(to), Numbers::Reals(from)) => to.extend_from_slice(from),
+                (Plain::Words(to), Numbers::Words(from)) => to.extend_from_slice(from),
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
@@ -171,19 +208,32 @@ impl<T: Real> Sink<T> for MemorySink<T> {
 /// Tiles to the images of a file.
 pub(crate) struct FileSink<'a> {
     writer: &'a mut FitsWriter,
-    /// Index of SCI; VAR and DQ follow, where they come out.
-    image: usize,
-    variance: bool,
-    mask: Option<DType>,
+    targets: Vec<Target>,
     bytes: Vec<u8>,
+}
+
+/// An image, and what is written to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub image: usize,
+    pub part: Part,
+    /// Of words; reals are written as they are.
+    pub dtype: DType,
 }
 
 /// Pixels that are encoded at once, so that bytes stay in the cache between encoding, checksum and writing.
 const ENCODE: usize = 64 << 10;
 
 impl<'a> FileSink<'a> {
-    pub(crate) fn new(writer: &'a mut FitsWriter, image: usize, variance: bool, mask: Option<DType>) -> Self {
-        FileSink { writer, image, variance, mask, bytes: Vec::new() }
+    pub(crate) fn new(writer: &'a mut FitsWriter, targets: Vec<Target>) -> Self {
+        FileSink { writer, targets, bytes: Vec::new() }
+    }
+
+    /// The images from this one on: data, then variance and mask, where they come out.
+    pub(crate) fn planes(image: usize, variance: bool, mask: Option<DType>) -> Vec<Target> {
+        let parts = [(Part::Data, Some(DType::F64)), (Part::Variance, variance.then_some(DType::F64)), (Part::Mask, mask)];
+        let there = parts.into_iter().filter_map(|(part, dtype)| Some((part, dtype?)));
+        there.enumerate().map(|(i, (part, dtype))| Target { image: image + i, part, dtype }).collect()
     }
 
     fn plane<V: Copy>(
@@ -209,19 +259,25 @@ impl<'a> FileSink<'a> {
 
 impl<T: Real> Sink<T> for FileSink<'_> {
     fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
-        let (image, first) = (self.image, tile.range.start);
-        self.plane(image, first, &tile.data, size_of::<T>(), T::write_be)?;
-        if self.variance {
-            self.plane(image + 1, first, &tile.variance, size_of::<T>(), T::write_be)?;
-        }
-        let (mask, image) = (&tile.mask, image + 1 + usize::from(self.variance));
-        match self.mask {
-            None => Ok(()),
-            Some(DType::U8) => self.plane(image, first, mask, 1, |m, out| out[0] = m as u8),
-            Some(DType::U16) => {
-                self.plane(image, first, mask, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))
+        let first = tile.range.start;
+        for i in 0..self.targets.len() {
+            let Target { image, part, dtype } = self.targets[i];
+            match (tile.part(part), dtype) {
+                (Numbers::Reals(values), _) => self.plane(image, first, values, size_of::<T>(), T::write_be)?,
+                (Numbers::Words(words), DType::U8) => self.plane(image, first, words, 1, |m, out| out[0] = m as u8)?,
+                (Numbers::Words(words), DType::U16) => self
+                    .plane(image, first, words, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))?,
+                (Numbers::Words(words), DType::I16) => {
+                    self.plane(image, first, words, 2, |m, out| out.copy_from_slice(&(m as i16).to_be_bytes()))?
+                }
+                (Numbers::Words(words), DType::I32) => {
+                    self.plane(image, first, words, 4, |m, out| out.copy_from_slice(&(m as i32).to_be_bytes()))?
+                }
+                (Numbers::Words(words), _) => {
+                    self.plane(image, first, words, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes()))?
+                }
             }
-            Some(_) => self.plane(image, first, mask, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes())),
         }
+        Ok(())
     }
 }

@@ -174,6 +174,44 @@ impl<T: Real> Tile<T> {
     }
 }
 
+/// A plane of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Data,
+    Variance,
+    Scatter,
+    Ratio,
+    Weight,
+    Mask,
+    Good,
+    Low,
+    High,
+    Rejected,
+}
+
+/// The numbers of a plane of a tile.
+pub(crate) enum Numbers<'a, T> {
+    Reals(&'a [T]),
+    Words(&'a [u32]),
+}
+
+impl<T> Tile<T> {
+    pub(crate) fn part(&self, part: Part) -> Numbers<'_, T> {
+        match part {
+            Part::Data => Numbers::Reals(&self.data),
+            Part::Variance => Numbers::Reals(&self.variance),
+            Part::Scatter => Numbers::Reals(&self.scatter),
+            Part::Ratio => Numbers::Reals(&self.ratio),
+            Part::Weight => Numbers::Reals(&self.weight),
+            Part::Mask => Numbers::Words(&self.mask),
+            Part::Good => Numbers::Words(&self.good),
+            Part::Low => Numbers::Words(&self.low),
+            Part::High => Numbers::Words(&self.high),
+            Part::Rejected => Numbers::Words(&self.rejected),
+        }
+    }
+}
+
 /// Where tiles go, in order.
 pub(crate) trait Sink<T>: Send {
     fn accept(&mut self, tile: &Tile<T>) -> Result<()>;

@@ -272,7 +272,7 @@ impl Collapse<'_> {
             let slices =
                 collapsed.iter().map(|&c| if c { Slice::ALL } else { kept.next().map_or(Slice::ALL, Slice::from) });
             let plan = Plan::new(&of.slice(Slices::from(slices.collect::<Vec<_>>()))?, self.options)?;
-            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs())?;
+            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs(), Vec::new())?;
             counters.add(compute::<T>(&plan, self.engine, self.settings, &mut sink)?);
             let places = Places::new(&plan.shape, collapsed);
             let mut stacks: Vec<Vec<Sample>> = vec![Vec::with_capacity(samples); pixels];
