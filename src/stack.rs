@@ -391,7 +391,12 @@ impl Plan {
         }
         let variance = stack.use_variance && frames.iter().all(NDAstroData::has_variance);
         let masks = || frames.iter().filter_map(NDAstroData::mask_plane).filter(|_| stack.use_mask);
-        let mask = masks().next().is_some();
+        // Those of the reference count only if all frames have one.
+        let dragons = stack.flavour == Flavour::Dragons;
+        let mask = match dragons {
+            true => masks().count() == frames.len(),
+            false => masks().next().is_some(),
+        };
         let values = || {
             let variances = frames.iter().filter_map(NDAstroData::variance_plane).filter(|_| variance);
             frames.iter().map(NDAstroData::data_plane).chain(variances)
