@@ -18,11 +18,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> wide_bits: array<u32>;
 @group(0) @binding(4) var<storage, read> masks: array<u32>;
 @group(0) @binding(7) var<storage, read_write> out_mask: array<u32>;
-// One bit a pixel: not ordinary.
-@group(0) @binding(8) var<storage, read_write> out_odd: array<u32>;
 
+// Whether the pixel of this lane is not ordinary.
 var<private> odd: bool = false;
-var<workgroup> odd_lanes: array<atomic<u32>, 2>;
 
 const EXPONENT = 0x7f800000u;
 
@@ -59,13 +57,6 @@ fn result(x: num) -> f32 {
     see(bitcast<u32>(value));
     odd = odd || lost(x);
     return value;
-}
-
-// All lanes of a workgroup, also those without a pixel.
-fn mark(lane: u32, group: u32) {
-    if odd { atomicOr(&odd_lanes[lane / 32u], 1u << (lane % 32u)); }
-    workgroupBarrier();
-    if lane < 2u { out_odd[2u * group + lane] = atomicLoad(&odd_lanes[lane]); }
 }
 
 fn zero() -> num { return of_f32(0.0); }

@@ -5,6 +5,7 @@
 
 pub mod bench;
 mod calc;
+mod calibrate;
 mod copy;
 mod demo;
 mod engines;

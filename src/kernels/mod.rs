@@ -89,6 +89,7 @@ mod tests {
     /// Every step and every kind of input, in each form that the shader of an expression has.
     #[test]
     fn expressions_are_written_out_as_valid_shaders() {
+        use expr::wgsl::Target;
         use expr::{Arg, MaskArg, MaskOp, MaskStep, One, Program, Slot, Step, Two};
         let expr = offsets!(expr::Params: pixels, opaque_zero);
         let whole = [One::Neg, One::Abs, One::Sign, One::Sqrt];
@@ -122,14 +123,17 @@ mod tests {
             let inputs = (MaskArg::Input(0), MaskArg::Input(1));
             program.mask_steps.push(MaskStep { op: MaskOp::Or, a: inputs.0, b: inputs.1 });
             program.mask_steps.push(MaskStep { op: MaskOp::And, a: MaskArg::Step(0), b: inputs.1 });
-            let source = if wide {
-                assert_eq!(expr::wgsl::unfit::<f64>(&program, f64), None);
-                expr::wgsl::source::<f64>(&program, f64)
-            } else {
-                assert_eq!(expr::wgsl::unfit::<f32>(&program, f64), None);
-                expr::wgsl::source::<f32>(&program, f64)
-            };
-            assert_eq!(layout(&parsed(&source, "expr")), expr, "wide {wide}, f64 {f64}");
+            for target in [Target::Result, Target::Frames { mask: true }] {
+                program.more = if target == Target::Result { Vec::new() } else { vec![b, a] };
+                let source = if wide {
+                    assert_eq!(expr::wgsl::unfit::<f64>(&program, f64), None);
+                    expr::wgsl::source::<f64>(&program, f64, target)
+                } else {
+                    assert_eq!(expr::wgsl::unfit::<f32>(&program, f64), None);
+                    expr::wgsl::source::<f32>(&program, f64, target)
+                };
+                assert_eq!(layout(&parsed(&source, "expr")), expr, "wide {wide}, f64 {f64}");
+            }
         }
     }
 

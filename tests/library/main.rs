@@ -26,6 +26,7 @@ mod monte_carlo;
 mod properties;
 mod reading;
 mod roundtrip;
+mod stack_monte_carlo;
 mod unfinished;
 mod windowed;
 mod windows;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use ndarray::{Array1, ArrayD, Slice, arr0, arr1};
+use ndarray::{Array1, Array2, ArrayD, Slice, arr0, arr1};
 use ndastro::fits::{FitsFile, Header};
 use ndastro::{AstroData, DType, Engine, Error, NDAstroData, Pixels, Stack, Unit, Window};
 use proptest::prelude::*;

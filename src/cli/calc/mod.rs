@@ -1,6 +1,6 @@
 //! `ndastro calc`: an expression over files, extension by extension.
 
-mod parse;
+pub(super) mod parse;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -49,10 +49,21 @@ pub(super) struct CalcArgs {
 }
 
 /// What a name stands for.
-enum Operand {
+pub(super) enum Operand {
     File(AstroData),
     /// The same random variable in all extensions.
     Number(Expr),
+}
+
+impl Operand {
+    /// What it is in an extension of the first file: the extension of the same name and version, or the only one.
+    pub(super) fn of(&self, first: &AstroData, extension: usize) -> Result<Expr> {
+        match self {
+            Operand::Number(number) => Ok(number.clone()),
+            Operand::File(file) if file.len() == 1 => Ok(Expr::from(&file[0])),
+            Operand::File(file) => Ok(Expr::from(partner(first, extension, file)?)),
+        }
+    }
 }
 
 pub(super) fn run(args: &CalcArgs) -> Result<()> {
@@ -73,8 +84,10 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
     }
     let used: Vec<&Path> = operands.iter().map(|(_, o)| Path::new(*o)).chain([args.output.as_path()]).collect();
     let stats_file = common.stats_file(&used)?;
-    let operands: Vec<(&str, Operand)> =
-        operands.iter().map(|(name, text)| Ok((*name, operand(args, text)?))).collect::<Result<_>>()?;
+    let operands: Vec<(&str, Operand)> = operands
+        .iter()
+        .map(|(name, text)| Ok((*name, operand(&args.input, args.ext.as_ref(), text)?)))
+        .collect::<Result<_>>()?;
     let files: Vec<&AstroData> =
         operands.iter().filter_map(|(_, o)| if let Operand::File(f) = o { Some(f) } else { None }).collect();
     for reason in files.iter().flat_map(|f| f.left_out()) {
@@ -95,9 +108,7 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
     let by_name: HashMap<&str, &Operand> = operands.iter().map(|(name, operand)| (*name, operand)).collect();
     let expression = |extension: usize| {
         term.build(&|name| match by_name.get(name) {
-            Some(Operand::Number(number)) => Ok(number.clone()),
-            Some(Operand::File(file)) if file.len() == 1 => Ok(Expr::from(&file[0])),
-            Some(Operand::File(file)) => Ok(Expr::from(partner(first, extension, file)?)),
+            Some(operand) => operand.of(first, extension),
             None => Err(Error::Parameter(format!("{}: no {0}=FILE says what it is", escape(name)))),
         })
     };
@@ -132,7 +143,7 @@ pub(super) fn run(args: &CalcArgs) -> Result<()> {
 }
 
 /// `NAME=FILE`.
-fn named(text: &str) -> Result<(&str, &str)> {
+pub(super) fn named(text: &str) -> Result<(&str, &str)> {
     let is_name = |n: &str| {
         n.starts_with(|c: char| c.is_alphabetic() || c == '_') && n.chars().all(|c| c.is_alphanumeric() || c == '_')
     };
@@ -142,15 +153,16 @@ fn named(text: &str) -> Result<(&str, &str)> {
     }
 }
 
-fn operand(args: &CalcArgs, text: &str) -> Result<Operand> {
+/// A number, or a file, of which only one extension may be meant.
+pub(super) fn operand(input: &InputArgs, ext: Option<&(String, i64)>, text: &str) -> Result<Operand> {
     // A file may be called 2.5.
     if !Path::new(text).exists()
         && let Some(scalar) = scalar(text)
     {
         return Ok(Operand::Number(scalar.into()));
     }
-    let file = args.input.open(Path::new(text))?;
-    match &args.ext {
+    let file = input.open(Path::new(text))?;
+    match ext {
         Some((name, ver)) if file.len() > 1 => Ok(Operand::File(file.only(name, *ver)?)),
         _ => Ok(Operand::File(file)),
     }

@@ -6,7 +6,7 @@ use crate::{Error, Expr, Result};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Term {
+pub(in crate::cli) enum Term {
     Number(f64),
     Name(String),
     Negative(Box<Term>),
@@ -23,7 +23,7 @@ const FUNCTIONS: [(&str, usize); 9] =
 const DEPTH: usize = 200;
 
 /// A term of the whole text. `**` and `^` bind more than a sign before them, and from right to left.
-pub(super) fn parse(text: &str) -> Result<Term> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Term> {
     let mut parser = Parser { text, at: 0, depth: 0 };
     let term = parser.sum()?;
     match parser.peek() {
@@ -187,7 +187,7 @@ impl From<Built> for Expr {
 
 impl Term {
     /// Names that occur.
-    pub(super) fn names(&self) -> HashSet<&str> {
+    pub(in crate::cli) fn names(&self) -> HashSet<&str> {
         let (mut names, mut open) = (HashSet::new(), vec![self]);
         while let Some(term) = open.pop() {
             match term {
@@ -202,7 +202,7 @@ impl Term {
     }
 
     /// The expression, with what the names stand for.
-    pub(super) fn build(&self, named: &impl Fn(&str) -> Result<Expr>) -> Result<Expr> {
+    pub(in crate::cli) fn build(&self, named: &impl Fn(&str) -> Result<Expr>) -> Result<Expr> {
         self.built(named).map(Expr::from)
     }
 

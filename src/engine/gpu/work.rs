@@ -112,7 +112,7 @@ pub(super) fn make<T: Real>(
             let mut bindings = vec![Binding::Uniform];
             bindings.extend([Binding::Read; 4]);
             bindings.extend([Binding::Write; 4]);
-            let source = wgsl::source::<T>(program, engine.f64());
+            let source = wgsl::source::<T>(program, engine.f64(), wgsl::Target::Result);
             let label = format!("expr of {} steps {}", program.steps.len(), T::DTYPE);
             let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
             let params = expr::Params { pixels: pixels as u32, ..Default::default() };

@@ -42,7 +42,7 @@ pub(crate) fn unfit<T: Real>(program: &Program, f64: bool) -> Option<&'static st
     } else if wide && program.steps.iter().any(transcendent) {
         Some("it has no exp and log of 64-bit floats")
     } else if program.steps.iter().any(args)
-        || [program.data(), program.variance.unwrap_or(program.data())].iter().any(odd)
+        || [program.data(), program.variance.unwrap_or(program.data())].iter().chain(&program.more).any(odd)
     {
         Some("a constant is beyond its numbers")
     } else {
@@ -54,8 +54,19 @@ fn is_whole(power: Arg) -> bool {
     matches!(power, Arg::Constant(p) if p.fract() == 0.0 && p.abs() <= WHOLE)
 }
 
+/// What is written where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The result of a job.
+    Result,
+    /// Frames of a stack, one a row of the dispatch, into the planes that the stack kernel reads. A row of the table `slots`
+    /// says for each frame where its inputs are (narrow, wide, masks), which frame it is, and where its further results
+    /// begin.
+    Frames { mask: bool },
+}
+
 /// The whole shader.
-pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
+pub(crate) fn source<T: Real>(program: &Program, f64: bool, target: Target) -> String {
     let wide = T::DTYPE == DType::F64;
     let mut out = String::new();
     if f64 {
@@ -68,6 +79,10 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
         out.push_str(include_str!("../../../shaders/pair.wgsl"));
     }
     out.push_str(include_str!("../../../shaders/expr.wgsl"));
+    out.push_str(match target {
+        Target::Result => include_str!("../../../shaders/expr_result.wgsl"),
+        Target::Frames { .. } => "@group(0) @binding(8) var<storage, read_write> out_odd: array<atomic<u32>>;\n",
+    });
     let real = if wide { "f64" } else { "f32" };
     let mut line = |text: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
@@ -92,6 +107,16 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
     } else {
         line(format_args!("fn finished(x: num) -> f32 {{ return result(x); }}"));
     }
+    let frames = matches!(target, Target::Frames { .. });
+    let (wide_first, masks_first) = (program.narrow.len(), program.narrow.len() + program.wide.len());
+    let row = masks_first + program.masks.len();
+    if frames {
+        line(format_args!("@group(0) @binding(9) var<storage, read> slots: array<u32>;"));
+        line(format_args!("@group(0) @binding(10) var<storage, read_write> out_more: array<{real}>;"));
+    }
+    let slot = |first: usize, slot: usize| {
+        if frames { format!("slots[row + {}u]", first + slot) } else { format!("{slot}u") }
+    };
     line(format_args!("@compute @workgroup_size(64)"));
     line(format_args!("fn main("));
     line(format_args!("    @builtin(global_invocation_id) id: vec3<u32>,"));
@@ -100,6 +125,12 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
     line(format_args!(") {{"));
     line(format_args!("    let live = id.x < params.pixels;"));
     line(format_args!("    let p = min(id.x, params.pixels - 1u);"));
+    if frames {
+        line(format_args!("    let row = id.y * {}u;", row + 2));
+        line(format_args!("    let at = slots[row + {row}u] * params.pixels + p;"));
+    } else {
+        line(format_args!("    let at = p;"));
+    }
     // Each step has a name of its own; a register has that of the last step that wrote it.
     let mut holder = vec![0usize; program.registers];
     let number = |arg: Arg, holder: &[usize]| match arg {
@@ -115,8 +146,8 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
             Step::Load { to, from, variance } => {
                 let of = if variance { "_variance" } else { "" };
                 let text = match from {
-                    Slot::Narrow(slot) => format!("narrow{of}_at({slot}u, p)"),
-                    Slot::Wide(slot) => format!("wide{of}_at({slot}u, p)"),
+                    Slot::Narrow(k) => format!("narrow{of}_at({}, p)", slot(0, k)),
+                    Slot::Wide(k) => format!("wide{of}_at({}, p)", slot(wide_first, k)),
                 };
                 (to, text)
             }
@@ -158,8 +189,11 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
     if let Some(variance) = program.variance {
         line(format_args!("    let variance = finished({});", number(variance, &holder)));
     }
+    for (k, &arg) in program.more.iter().enumerate() {
+        line(format_args!("    let more{k} = finished({});", number(arg, &holder)));
+    }
     let mask = |arg: MaskArg| match arg {
-        MaskArg::Input(slot) => format!("masks[{slot}u * params.pixels + p]"),
+        MaskArg::Input(k) => format!("masks[{} * params.pixels + p]", slot(masks_first, k)),
         MaskArg::Step(i) => format!("m{i}"),
     };
     if program.mask.is_some() {
@@ -169,15 +203,25 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool) -> String {
         }
     }
     line(format_args!("    if live {{"));
-    line(format_args!("        out_data[p] = data;"));
+    line(format_args!("        out_data[at] = data;"));
     if program.variance.is_some() {
-        line(format_args!("        out_variance[p] = variance;"));
+        line(format_args!("        out_variance[at] = variance;"));
     }
-    if let Some(arg) = program.mask {
-        line(format_args!("        out_mask[p] = {};", mask(arg)));
+    match (program.mask, target) {
+        (Some(arg), _) => line(format_args!("        out_mask[at] = {};", mask(arg))),
+        (None, Target::Frames { mask: true }) => line(format_args!("        out_mask[at] = 0u;")),
+        _ => {}
+    }
+    for k in 0..program.more.len() {
+        line(format_args!("        out_more[(slots[row + {}u] + {k}u) * params.pixels + p] = more{k};", row + 1));
+    }
+    if frames {
+        line(format_args!("        if odd {{ atomicOr(&out_odd[p / 32u], 1u << (p % 32u)); }}"));
     }
     line(format_args!("    }}"));
-    line(format_args!("    mark(lane, group.x);"));
+    if !frames {
+        line(format_args!("    mark(lane, group.x);"));
+    }
     line(format_args!("}}"));
     out
 }

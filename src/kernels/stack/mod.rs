@@ -63,6 +63,7 @@ mod dragons;
 mod factor;
 mod levels;
 mod method;
+mod network;
 mod order;
 
 pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares};

@@ -3,6 +3,7 @@
 
 use super::clip::Range;
 use super::cpu::{BLOCK, Row, Samples};
+use super::network::{Round, rounds};
 use crate::real::Real;
 
 /// Rows of samples; in each column those that are used come first, from small to large.
@@ -39,15 +40,17 @@ impl<T: Real> Order<T> {
             }
         }
         let rows = &mut self.rows[..];
-        merge_exchange(rows.len(), |i, j| {
-            let (before, from) = rows.split_at_mut(j);
-            let (a, b) = (&mut before[i], &mut from[0]);
-            for l in 0..BLOCK {
-                let (x, y) = (a[l], b[l]);
-                a[l] = if x < y { x } else { y };
-                b[l] = if x < y { y } else { x };
+        for Round { p, r, d } in rounds(rows.len()) {
+            for i in (0..rows.len() - d).filter(|i| i & p == r) {
+                let (before, from) = rows.split_at_mut(i + d);
+                let (a, b) = (&mut before[i], &mut from[0]);
+                for l in 0..BLOCK {
+                    let (x, y) = (a[l], b[l]);
+                    a[l] = if x < y { x } else { y };
+                    b[l] = if x < y { y } else { x };
+                }
             }
-        });
+        }
         Range { lo: [0; BLOCK], hi: count }
     }
 
@@ -93,68 +96,5 @@ impl<T: Real> Order<T> {
         let sum = a + b;
         let of_b = sum - a;
         (sum, (a - (sum - of_b)) + (b - of_b))
-    }
-}
-
-/// Batcher's merge exchange for any number of items (Knuth, "The Art of Computer Programming", volume 3, 5.2.2,
-/// algorithm M): calls `compare` with the places whose items are to be put in order.
-#[inline(always)]
-pub(super) fn merge_exchange(n: usize, mut compare: impl FnMut(usize, usize)) {
-    if n < 2 {
-        return;
-    }
-    let top = n.next_power_of_two() / 2;
-    let mut p = top;
-    while p > 0 {
-        let (mut q, mut r, mut d) = (top, 0, p);
-        loop {
-            for i in 0..n - d {
-                if i & p == r {
-                    compare(i, i + d);
-                }
-            }
-            if q == p {
-                break;
-            }
-            d = q - p;
-            q /= 2;
-            r = p;
-        }
-        p /= 2;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::merge_exchange;
-
-    /// A network that sorts zeros and ones sorts everything.
-    #[test]
-    fn zeros_and_ones_are_sorted() {
-        for n in 0..=14usize {
-            for bits in 0..1u32 << n {
-                let mut items: Vec<u32> = (0..n).map(|i| bits >> i & 1).collect();
-                merge_exchange(n, |i, j| {
-                    assert!(i < j && j < n);
-                    if items[i] > items[j] {
-                        items.swap(i, j);
-                    }
-                });
-                assert!(items.is_sorted(), "{n} items, {bits:b}");
-            }
-        }
-    }
-
-    #[test]
-    fn many_items_are_sorted() {
-        for n in [15, 16, 17, 31, 33, 64, 65, 100, 255, 300, 1000, 2000] {
-            let mut items: Vec<u64> = (0..n as u64).map(|i| (i * 2_654_435_761) % 1009).collect();
-            merge_exchange(n, |i, j| {
-                if items[i] > items[j] {
-                    items.swap(i, j);
-                }
-            });
-            assert!(items.is_sorted(), "{n} items");
-        }
     }
 }
