@@ -171,6 +171,7 @@ impl Stack {
     /// Frames that do not fit together, options out of their domain, a file that changed, a budget that is too small.
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
         let started = Instant::now();
+        self.check_engine(engine)?;
         let plans = self.plans()?;
         let before = read_so_far(&plans).1;
         let mut counters = Counters::default();
@@ -217,6 +218,7 @@ impl Stack {
         let started = Instant::now();
         let path = path.as_ref();
         refuse_input(path, self.inputs.iter().filter_map(AstroData::file))?;
+        self.check_engine(engine)?;
         let plans = self.plans()?;
         let before = read_so_far(&plans).1;
         let mut images = Vec::new();
@@ -278,6 +280,14 @@ impl Stack {
             }),
         };
         self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
+    }
+
+    /// The flavour of the reference is for one engine.
+    fn check_engine(&self, engine: &Engine) -> Result<()> {
+        if self.flavour == Flavour::Dragons && engine.adapter().is_some() {
+            return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
+        }
+        Ok(())
     }
 
     /// One plan per extension, everything checked.
@@ -402,8 +412,8 @@ impl Plan {
             frames.iter().map(NDAstroData::data_plane).chain(variances)
         };
         let nonfinite = values().any(Plane::can_be_nonfinite);
-        let compute = if values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
-        let width = masks().map(|p| p.format().size()).max();
+        let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
+        let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
         let mask_out = match width {
             Some(1) => Some(DType::U8),
             Some(2) => Some(DType::U16),
