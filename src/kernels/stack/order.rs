@@ -43,12 +43,7 @@ impl<T: Real> Order<T> {
         for Round { p, r, d } in rounds(rows.len()) {
             for i in (0..rows.len() - d).filter(|i| i & p == r) {
                 let (before, from) = rows.split_at_mut(i + d);
-                let (a, b) = (&mut before[i], &mut from[0]);
-                for l in 0..BLOCK {
-                    let (x, y) = (a[l], b[l]);
-                    a[l] = if x < y { x } else { y };
-                    b[l] = if x < y { y } else { x };
-                }
+                compare(&mut before[i], &mut from[0]);
             }
         }
         Range { lo: [0; BLOCK], hi: count }
@@ -96,5 +91,23 @@ impl<T: Real> Order<T> {
         let sum = a + b;
         let of_b = sum - a;
         (sum, (a - (sum - of_b)) + (b - of_b))
+    }
+}
+
+/// Pixels of a row that are compared at once: a few vectors.
+const LANES: usize = 16;
+
+/// The smaller to `a`, the larger to `b`. By values of a few lanes: where each is stored as it is chosen, LLVM makes masked
+/// stores of it, which are slow on many processors.
+#[inline(always)]
+fn compare<T: Real>(a: &mut Row<T>, b: &mut Row<T>) {
+    for (a, b) in a.as_chunks_mut::<LANES>().0.iter_mut().zip(b.as_chunks_mut::<LANES>().0) {
+        let (x, y) = (*a, *b);
+        let (mut small, mut large) = (x, y);
+        for l in 0..LANES {
+            small[l] = if x[l] < y[l] { x[l] } else { y[l] };
+            large[l] = if x[l] < y[l] { y[l] } else { x[l] };
+        }
+        (*a, *b) = (small, large);
     }
 }
