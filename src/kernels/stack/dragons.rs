@@ -28,7 +28,8 @@
 //!
 //!    Quotients by n are of f64, then rounded. Scatter is 0 for n = 1. Without masks and without rejection the median of
 //!    an odd number of frames has the variance of that very sample.
-//!    Sum, min, max and std, which the reference has not, are those of the page of the stack, with sums in f64.
+//!    Sum, min, max and std, which the reference has not, are those of the page of the stack, with sums in f64, and so is what
+//!    variables that frames share add: the reference would average it away.
 //! 4. **Mask**: OR of the masks of the samples that are left.
 //! 5. **Rejected**, as its REJMAP counts: all samples that are not left, whether a rule or their mask excluded them; 0
 //!    where a rejection was undone and where nothing is usable. *Below* and *above* count the samples of rule 2 alone.
@@ -47,6 +48,7 @@
 mod block;
 mod combine;
 mod reject;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -58,7 +60,7 @@ use crate::real::Real;
 /// Stacks by the rules above. `T` is f32; numbers of f64 would be rounded to it.
 #[inline(always)]
 pub(super) fn stack<T: Real>(task: Task<'_, T>) {
-    let Task { cube, method, affine, levels, nonfinite, out, .. } = task;
+    let Task { cube, method, affine, levels, nonfinite, shares, out, .. } = task;
     let pixels = out.data.len();
     let errors = if cube.variance.is_empty() { Errors::Scatter } else { method.errors };
     let graded = nonfinite || !cube.mask.is_empty();
@@ -68,7 +70,10 @@ pub(super) fn stack<T: Real>(task: Task<'_, T>) {
         block.load(cube, start, affine, graded.then_some(levels));
         block.reject(&method.reject);
         block.settle(cube, start);
-        let result = block.combine(method.combine, errors, plain);
+        let mut result = block.combine(method.combine, errors, plain);
+        if shares.variables > 0 {
+            block.share(cube, start, affine, shares, method.combine, &mut result);
+        }
         let count = BLOCK.min(pixels - start);
         let at = start..start + count;
         for (plane, values) in [
@@ -76,16 +81,10 @@ pub(super) fn stack<T: Real>(task: Task<'_, T>) {
             (&mut *out.variance, if errors.propagates() { &result.propagated } else { &result.scatter }),
             (&mut *out.scatter, &result.scatter),
             (&mut *out.weight, &result.weight),
+            (&mut *out.ratio, &result.ratio),
         ] {
             if let Some(plane) = plane.get_mut(at.clone()) {
                 plane.iter_mut().zip(values).for_each(|(p, v)| *p = T::from_f32(*v));
-            }
-        }
-        if let Some(plane) = out.ratio.get_mut(at.clone()) {
-            for (i, p) in plane.iter_mut().enumerate() {
-                let (scatter, propagated) = (result.scatter[i], result.propagated[i]);
-                let some = block.good[i] > 1 && propagated != 0.0;
-                *p = T::from_f32(if some { scatter / propagated } else { f32::NAN });
             }
         }
         for (plane, counts) in [

@@ -15,6 +15,8 @@ pub(super) struct Results {
     pub propagated: Row<f32>,
     pub scatter: Row<f32>,
     pub weight: Row<f32>,
+    /// Scatter / propagated.
+    pub ratio: Row<f32>,
 }
 
 /// f32 sums over frames begin with the first frame, not with 0: also of the zeros the sign is the reference's.
@@ -25,7 +27,7 @@ impl Block {
     #[inline(always)]
     pub(super) fn combine(&mut self, combine: Combine, errors: Errors, plain: bool) -> Results {
         let none = [0.0; BLOCK];
-        let mut to = Results { value: none, propagated: none, scatter: none, weight: none };
+        let mut to = Results { value: none, propagated: none, scatter: none, weight: none, ratio: none };
         for i in 0..BLOCK {
             to.weight[i] = self.good[i] as f32;
         }
@@ -52,6 +54,8 @@ impl Block {
             _ => self.others(combine, errors, &mut to),
         }
         for i in 0..BLOCK {
+            let known = self.good[i] > 1 && to.propagated[i] > 0.0;
+            to.ratio[i] = if known { to.scatter[i] / to.propagated[i] } else { f32::NAN };
             if self.good[i] == 0 {
                 (to.value[i], to.propagated[i], to.scatter[i], to.weight[i]) = (0.0, 0.0, 0.0, 0.0);
             }
@@ -166,6 +170,13 @@ impl Block {
         }
     }
 
+    /// Frame of the smallest sample that is left of pixel `i`, or of the largest; of equals the first.
+    pub(super) fn extreme(&self, combine: Combine, i: usize) -> usize {
+        let sign = if combine == Combine::Max { -1.0 } else { 1.0 };
+        let frames = (0..self.x.len()).filter(|&f| self.left[f][i] != 0);
+        frames.reduce(|best, f| if sign * self.x[f][i] < sign * self.x[best][i] { f } else { best }).unwrap_or(0)
+    }
+
     /// What the reference has not: sums in f64.
     #[inline(always)]
     fn others(&self, combine: Combine, errors: Errors, to: &mut Results) {
@@ -177,13 +188,11 @@ impl Block {
             let sum: f64 = frames().map(x).sum();
             let mean = sum / n;
             let squares: f64 = frames().map(|f| (x(f) - mean) * (x(f) - mean)).sum();
-            let extreme = |beats: fn(f64, f64) -> bool| {
-                frames().reduce(|best, f| if beats(x(f), x(best)) { f } else { best }).unwrap_or(0)
-            };
-            let one = |f: usize| (x(f), w(f), squares / (n - 1.0));
             let (value, propagated, scatter) = match combine {
-                Combine::Min => one(extreme(|a, b| a < b)),
-                Combine::Max => one(extreme(|a, b| a > b)),
+                Combine::Min | Combine::Max => {
+                    let f = self.extreme(combine, i);
+                    (x(f), w(f), squares / (n - 1.0))
+                }
                 Combine::Std => {
                     let weighed: f64 = frames().map(|f| (x(f) - mean) * (x(f) - mean) * w(f)).sum();
                     let propagated = if squares > 0.0 { weighed / (n * squares) } else { 0.0 };

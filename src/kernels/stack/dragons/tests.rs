@@ -15,6 +15,8 @@ struct Frames {
     data: Vec<Vec<f32>>,
     variance: Vec<Vec<f32>>,
     mask: Vec<Vec<u32>>,
+    /// What one variable that all frames share adds to each; none if it is empty.
+    shared: Vec<Vec<f32>>,
 }
 
 /// All planes that can come out.
@@ -45,7 +47,8 @@ impl Frames {
     /// What the kernel makes of them; every plane is poisoned before.
     fn run(&self, affine: &[Affine], combine: Combine, reject: Reject, errors: Errors) -> Planes {
         let (n, pixels) = (self.data.len(), self.data[0].len());
-        let mut cube = Cube::<f32>::new(n, pixels, !self.variance.is_empty(), !self.mask.is_empty(), 0);
+        let mut cube = Cube::<f32>::new(n, pixels, !self.variance.is_empty(), !self.mask.is_empty(), self.shared.len());
+        let of = vec![vec![0]; self.shared.len()];
         for f in 0..n {
             let at = f * cube.stride..f * cube.stride + pixels;
             cube.data[at.clone()].copy_from_slice(&self.data[f]);
@@ -53,7 +56,10 @@ impl Frames {
                 cube.variance[at.clone()].copy_from_slice(v);
             }
             if let Some(m) = self.mask.get(f) {
-                cube.mask[at].copy_from_slice(m);
+                cube.mask[at.clone()].copy_from_slice(m);
+            }
+            if let Some(a) = self.shared.get(f) {
+                cube.shared[at].copy_from_slice(a);
             }
         }
         let (real, word) = (|| vec![f32::from_bits(u32::MAX); pixels], || vec![u32::MAX; pixels]);
@@ -76,7 +82,7 @@ impl Frames {
             affine,
             levels: &Levels::default(),
             nonfinite: true,
-            shares: Shares::default(),
+            shares: Shares { of: &of, variables: usize::from(!of.is_empty()) },
             scratch: &mut Scratch::default(),
             out: Out {
                 data: &mut p.data,
@@ -240,6 +246,36 @@ fn other_combinations() {
     }
     let one = Frames::pixel(&[4.0], &[1.0], &[]).run(&[Affine::IDENTITY], Combine::Mean, Reject::None, Errors::Both);
     assert!(one.scatter[0] == 0.0 && one.ratio[0].is_nan() && one.variance[0] == 1.0);
+}
+
+/// A variable that all frames share is not averaged away.
+#[test]
+fn shared_variables() {
+    let mut frames = Frames::pixel(&[4.0, 1.0, 1.0, 2.0], &[1.0, 2.0, 3.0, 6.0], &[]);
+    let both = |frames: &Frames, combine| {
+        frames.run(&[Affine { scale: 2.0, zero: 0.0 }; 4], combine, Reject::None, Errors::Both)
+    };
+    // Of amplitude 3 in each frame, so 6 after the scale; 1.5 times that in the smallest.
+    let alone = frames.clone();
+    frames.shared = vec![vec![3.0], vec![4.5], vec![3.0], vec![3.0]];
+    for (combine, amplitude) in [
+        (Combine::Mean, 6.75),
+        (Combine::Median, 6.75),
+        (Combine::LMedian, 6.75),
+        (Combine::WtMean, 6.0 + 3.0 * 0.25),
+        (Combine::Sum, 27.0),
+        (Combine::Min, 9.0),
+        (Combine::Max, 6.0),
+        // m = 4, S = 24; the differences are 4, -2, -2 and 0.
+        (Combine::Std, -6.0 / 96f64.sqrt()),
+    ] {
+        let (without, with) = (both(&alone, combine), both(&frames, combine));
+        for (a, b) in [(&without.variance, &with.variance), (&without.scatter, &with.scatter)] {
+            let more = f64::from(b[0]) - f64::from(a[0]);
+            assert!((more - amplitude * amplitude).abs() < 1e-3, "{combine:?}: {more}");
+        }
+        assert_eq!((with.data[0], with.ratio[0].to_bits()), (without.data[0], without.ratio[0].to_bits()));
+    }
 }
 
 /// 20 samples of a sigma of 3, one of them 20 sigma up: found in nearly all pixels at 6e4, in few at a million.
