@@ -52,7 +52,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use block::Block;
+pub(super) use block::Block;
 
 use super::{BLOCK, Errors, Reject, Task};
 use crate::real::Real;
@@ -60,11 +60,12 @@ use crate::real::Real;
 /// Stacks by the rules above. `T` is f32; numbers of f64 would be rounded to it.
 #[inline(always)]
 pub(super) fn stack<T: Real>(task: Task<'_, T>) {
-    let Task { cube, method, affine, levels, nonfinite, shares, out, .. } = task;
+    let Task { cube, method, affine, levels, nonfinite, shares, scratch, out } = task;
     let pixels = out.data.len();
     let errors = if cube.variance.is_empty() { Errors::Scatter } else { method.errors };
     let graded = nonfinite || !cube.mask.is_empty();
-    let mut block = Block::new(cube);
+    let block = scratch.dragons.get_or_insert_default();
+    block.prepare(cube);
     let plain = cube.mask.is_empty() && method.reject == Reject::None;
     for start in (0..pixels).step_by(BLOCK) {
         block.load(cube, start, affine, graded.then_some(levels));

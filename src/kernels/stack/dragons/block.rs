@@ -14,8 +14,8 @@ pub(super) fn keep(x: f32, chosen: u32) -> f32 {
     f32::from_bits(x.to_bits() & chosen)
 }
 
-/// What a block is worked on in: made once for all blocks of a piece.
-pub(super) struct Block {
+/// What a block is worked on in: made once for a thread.
+pub(in crate::kernels::stack) struct Block {
     /// Samples after scale and zero, frame after frame.
     pub x: Vec<Row<f32>>,
     /// Their variances; empty where they are not read.
@@ -47,25 +47,44 @@ fn single<T: Real>(v: T) -> f32 {
     v.to_f64() as f32
 }
 
-impl Block {
-    pub(super) fn new<T>(cube: &Cube<T>) -> Self {
-        let n = cube.frames;
+impl Default for Block {
+    fn default() -> Self {
+        let none = [0; BLOCK];
         Block {
-            x: vec![[0.0; BLOCK]; n],
-            w: vec![[0.0; BLOCK]; if cube.variance.is_empty() { 0 } else { n }],
-            used: vec![[0; BLOCK]; n],
-            left: vec![[0; BLOCK]; n],
-            column: Vec::with_capacity(n),
-            usable: [0; BLOCK],
-            good: [0; BLOCK],
-            low: [0; BLOCK],
-            high: [0; BLOCK],
-            rejected: [0; BLOCK],
-            mask: [0; BLOCK],
-            negative: [0; BLOCK],
-            level: vec![[0; BLOCK]; n],
-            all: [0; BLOCK],
+            x: Vec::new(),
+            w: Vec::new(),
+            used: Vec::new(),
+            left: Vec::new(),
+            column: Vec::new(),
+            usable: none,
+            good: none,
+            low: none,
+            high: none,
+            rejected: none,
+            mask: none,
+            negative: none,
+            level: Vec::new(),
+            all: none,
         }
+    }
+}
+
+impl Block {
+    /// Room for the samples of such a cube.
+    pub(super) fn prepare<T>(&mut self, cube: &Cube<T>) {
+        let n = cube.frames;
+        self.x.resize(n, [0.0; BLOCK]);
+        self.w.resize(if cube.variance.is_empty() { 0 } else { n }, [0.0; BLOCK]);
+        for words in [&mut self.used, &mut self.left, &mut self.level] {
+            words.resize(n, [0; BLOCK]);
+        }
+        self.column.clear();
+        self.column.reserve(n);
+    }
+
+    /// Bytes for so many frames.
+    pub(in crate::kernels::stack) fn bytes(frames: usize) -> usize {
+        frames * (BLOCK * 5 * 4 + 8)
     }
 
     /// Takes the samples from `start` on and chooses those of the best level, or all if there are no levels.
