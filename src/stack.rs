@@ -5,21 +5,27 @@
 //! result goes, and what is said of it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
+use crate::expr::collapse::resolved_all;
+use crate::expr::frames::FramesPlan;
+use crate::expr::parts::leaves;
+use crate::expr::plan::Options;
 use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
-use crate::kernels::stack::{Affine, Errors, Levels, Method};
+use crate::kernels::stack::{Affine, Errors, Levels, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
-use crate::tiles::{Counters, Job, Outputs, Sink, Stacking, Work};
+use crate::tiles::{Computed, Counters, Job, Outputs, Sink, Stacking, Work};
+use crate::unit::Unit;
 use crate::writing::planes_of;
-use crate::{AstroData, Error, Result};
+use crate::{AstroData, Error, Expr, Result};
 
 /// All planes of a stack.
 const OUTPUTS: Outputs =
@@ -56,10 +62,26 @@ pub enum Map {
     Weight,
 }
 
+/// Makes the expression of a frame, of its container and the number of the extension.
+type Calibrate = dyn Fn(&NDAstroData, usize) -> Result<Expr> + Send + Sync;
+
+/// What the frames are.
+#[derive(Clone)]
+enum Frames {
+    /// The inputs' extensions as they are.
+    Containers,
+    /// Of one extension.
+    Expressions(Vec<Expr>),
+    /// Made of the inputs' extensions.
+    Calibrated(Arc<Calibrate>),
+}
+
 /// A stack to be made: frames and options. Nothing is read until [`eval`](Self::eval) or [`write`](Self::write).
 #[derive(Clone)]
 pub struct Stack {
     inputs: Vec<AstroData>,
+    frames: Frames,
+    history: Vec<String>,
     combine: Combine,
     reject: Reject,
     flavour: Flavour,
@@ -91,6 +113,8 @@ impl Stack {
     pub fn of(inputs: Vec<AstroData>) -> Self {
         Stack {
             inputs,
+            frames: Frames::Containers,
+            history: Vec::new(),
             combine: Combine::Mean,
             reject: Reject::None,
             flavour: Flavour::Stable,
@@ -102,6 +126,30 @@ impl Stack {
             use_mask: true,
             settings: Settings::default(),
         }
+    }
+
+    /// Of expressions: one extension, each expression one frame. They are computed in the same pass over the files as the
+    /// stack. A container that occurs in several of them is one random variable: its error is not averaged away. The
+    /// result has the header of the first container of the first frame.
+    pub fn expressions(frames: impl IntoIterator<Item = impl Into<Expr>>) -> Self {
+        let frames: Vec<Expr> = frames.into_iter().map(Into::into).collect();
+        let first = |e: &Expr| leaves(e).into_iter().next().unwrap_or_else(|| NDAstroData::new(ndarray::arr0(0f32)));
+        let mut stack = Self::new(frames.iter().map(first));
+        stack.frames = Frames::Expressions(frames);
+        stack
+    }
+
+    /// Makes each frame an expression of its container, called with the number of the extension: `|frame, _| Ok((frame -
+    /// &bias) / &flat)`. As [`expressions`](Self::expressions), for all extensions of all inputs.
+    pub fn calibrate(mut self, make: impl Fn(&NDAstroData, usize) -> Result<Expr> + Send + Sync + 'static) -> Self {
+        self.frames = Frames::Calibrated(Arc::new(make));
+        self
+    }
+
+    /// Lines for the HISTORY of the result, behind what the stack says itself.
+    pub fn history(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.history = lines.into_iter().collect();
+        self
     }
 
     /// How samples are combined.
@@ -171,10 +219,9 @@ impl Stack {
     /// Frames that do not fit together, options out of their domain, a file that changed, a budget that is too small.
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
         let started = Instant::now();
-        self.check_engine(engine)?;
-        let plans = self.plans()?;
-        let before = read_so_far(&plans).1;
         let mut counters = Counters::default();
+        let plans = self.plans(engine, &mut counters)?;
+        let before = read_so_far(&plans).1;
         let mut extensions = Vec::new();
         for plan in &plans {
             let nd = match plan.compute {
@@ -204,10 +251,8 @@ impl Stack {
         if let Some(dtype) = plan.mask_out {
             nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
         }
-        Ok(match first.unit() {
-            Some(unit) => nd.with_unit(unit),
-            None => nd,
-        })
+        nd.set_unit(plan.unit.as_ref());
+        Ok(nd)
     }
 
     /// Computes the stack into a FITS file: SCI, VAR and, where there are masks or blanks, DQ, for each extension.
@@ -218,15 +263,14 @@ impl Stack {
         let started = Instant::now();
         let path = path.as_ref();
         refuse_input(path, self.inputs.iter().filter_map(AstroData::file))?;
-        self.check_engine(engine)?;
-        let plans = self.plans()?;
+        let mut counters = Counters::default();
+        let plans = self.plans(engine, &mut counters)?;
         let before = read_so_far(&plans).1;
         let mut images = Vec::new();
         for plan in &plans {
             images.extend(plan.images());
         }
         let mut writer = FitsWriter::create(path, overwrite, &self.primary(&plans), images)?;
-        let mut counters = Counters::default();
         let mut image = 0;
         for plan in &plans {
             counters.add(match plan.compute {
@@ -242,21 +286,7 @@ impl Stack {
     }
 
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
-        let mut planes = Vec::new();
-        let mut frames = Vec::new();
-        for frame in &plan.frames {
-            let used = [
-                Some(frame.data_plane()),
-                frame.variance_plane().filter(|_| plan.variance),
-                frame.mask_plane().filter(|_| plan.mask),
-            ];
-            frames.push(used.map(|plane| {
-                plane.map(|p| {
-                    planes.push(p.clone());
-                    planes.len() - 1
-                })
-            }));
-        }
+        let (planes, frames) = plan.planes();
         let planes = spooled(&planes, &self.settings)?;
         let job = Job {
             inputs: planes.iter().collect(),
@@ -265,33 +295,26 @@ impl Stack {
             outputs: OUTPUTS,
             work: Work::Stack(Stacking {
                 frames,
-                computed: None,
+                computed: plan.computed.as_ref().map(|c| Computed {
+                    programs: &c.programs,
+                    shares: Shares { of: &c.shared, variables: c.variables },
+                }),
                 affine: &plan.affine,
                 levels: Levels::default(),
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
-                method: Method {
-                    combine: self.combine,
-                    reject: self.reject,
-                    flavour: self.flavour,
-                    errors: if plan.variance { Errors::Propagated } else { Errors::Scatter },
-                },
+                method: self.method(plan.variance),
             }),
         };
         self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
     }
 
-    /// The flavour of the reference is for one engine.
-    fn check_engine(&self, engine: &Engine) -> Result<()> {
+    /// One plan per extension, everything checked.
+    fn plans(&self, engine: &Engine, counters: &mut Counters) -> Result<Vec<Plan>> {
         if self.flavour == Flavour::Dragons && engine.adapter().is_some() {
             return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
         }
-        Ok(())
-    }
-
-    /// One plan per extension, everything checked.
-    fn plans(&self) -> Result<Vec<Plan>> {
         let first = self.inputs.first().ok_or_else(|| Error::Parameter("no frames to stack".into()))?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
@@ -305,7 +328,39 @@ impl Stack {
             }
         }
         let affine = self.affine()?;
-        (0..first.len()).map(|e| Plan::new(self, e, &affine)).collect()
+        (0..first.len()).map(|e| Plan::new(self, e, &affine, engine, counters)).collect()
+    }
+
+    /// The frames of an extension as expressions, what is collapsed in them computed; `None` if they are containers.
+    fn computed(
+        &self,
+        containers: &[NDAstroData],
+        extension: usize,
+        engine: &Engine,
+        counters: &mut Counters,
+    ) -> Result<Option<FramesPlan>> {
+        let frames = match &self.frames {
+            Frames::Containers => return Ok(None),
+            Frames::Expressions(frames) => frames.clone(),
+            Frames::Calibrated(make) => containers.iter().map(|nd| make(nd, extension)).collect::<Result<_>>()?,
+        };
+        let options =
+            Options { ignore_variance: !self.use_variance, ignore_mask: !self.use_mask, ..Options::default() };
+        let frames = resolved_all(&frames, engine, options, &self.settings, counters)?;
+        let plan = FramesPlan::new(&frames, options, self.method(true).reads_variance())?;
+        counters.warn(plan.warning.clone());
+        Ok(Some(plan))
+    }
+
+    /// What the kernel does with frames that have a variance, or have none.
+    fn method(&self, variance: bool) -> Method {
+        let errors = match self.variance_from {
+            VarianceFrom::Scatter => Errors::Scatter,
+            VarianceFrom::Both if variance => Errors::Both,
+            _ if variance => Errors::Propagated,
+            _ => Errors::Scatter,
+        };
+        Method { combine: self.combine, reject: self.reject, flavour: self.flavour, errors }
     }
 
     fn affine(&self) -> Result<Vec<Affine>> {
@@ -340,6 +395,7 @@ impl Stack {
             plans.len(),
             self.combine.name()
         ));
+        self.history.iter().for_each(|line| h.push_history(line));
         let lists = [("scale", &self.scale), ("zero", &self.zero)];
         for (name, values) in lists.iter().filter_map(|(n, v)| v.as_ref().map(|v| (n, v))) {
             let words: Vec<String> = values.iter().map(f64::to_string).collect();
@@ -361,12 +417,16 @@ impl Stack {
 
 /// Bytes of headers and of pixels read so far in all files of the stack.
 fn read_so_far(plans: &[Plan]) -> (u64, u64) {
-    bytes_read(plans.iter().flat_map(|p| &p.frames).flat_map(NDAstroData::planes))
+    let leaves = plans.iter().filter_map(|p| p.computed.as_ref()).flat_map(|c| &c.leaves);
+    bytes_read(plans.iter().flat_map(|p| &p.frames).chain(leaves).flat_map(NDAstroData::planes))
 }
 
 /// One extension of the stack.
 struct Plan {
     frames: Vec<NDAstroData>,
+    /// What computes the frames, if they are expressions.
+    computed: Option<FramesPlan>,
+    unit: Option<Unit>,
     affine: Vec<Affine>,
     shape: Vec<usize>,
     header: Header,
@@ -384,10 +444,37 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(stack: &Stack, extension: usize, affine: &[Affine]) -> Result<Self> {
+    fn new(
+        stack: &Stack,
+        extension: usize,
+        affine: &[Affine],
+        engine: &Engine,
+        counters: &mut Counters,
+    ) -> Result<Self> {
         let first = &stack.inputs[0];
         let frames: Vec<NDAstroData> =
             stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
+        // The reference computes in f32, and takes masks only if all frames have one.
+        let dragons = stack.flavour == Flavour::Dragons;
+        if let Some(computed) = stack.computed(&frames, extension, engine, counters)? {
+            let mask =
+                if dragons { computed.programs.iter().all(|p| p.mask.is_some()) } else { computed.mask.is_some() };
+            return Ok(Plan {
+                header: computed.header.clone(),
+                unit: computed.unit.clone(),
+                affine: affine.to_vec(),
+                ver: extension as i64 + 1,
+                frames,
+                shape: computed.shape.clone(),
+                variance: computed.own_variance,
+                mask,
+                nonfinite: true,
+                mask_out: Some(computed.mask.filter(|_| mask).unwrap_or(DType::U16)),
+                compute: if dragons { DType::F32 } else { computed.compute },
+                compression: stack.settings.compression,
+                computed: Some(computed),
+            });
+        }
         let shape = frames[0].shape();
         for frame in &frames[1..] {
             if frame.shape() != shape {
@@ -401,12 +488,7 @@ impl Plan {
         }
         let variance = stack.use_variance && frames.iter().all(NDAstroData::has_variance);
         let masks = || frames.iter().filter_map(NDAstroData::mask_plane).filter(|_| stack.use_mask);
-        // Those of the reference count only if all frames have one.
-        let dragons = stack.flavour == Flavour::Dragons;
-        let mask = match dragons {
-            true => masks().count() == frames.len(),
-            false => masks().next().is_some(),
-        };
+        let mask = if dragons { masks().count() == frames.len() } else { masks().next().is_some() };
         let values = || {
             let variances = frames.iter().filter_map(NDAstroData::variance_plane).filter(|_| variance);
             frames.iter().map(NDAstroData::data_plane).chain(variances)
@@ -421,6 +503,8 @@ impl Plan {
             None => nonfinite.then_some(DType::U16),
         };
         Ok(Plan {
+            computed: None,
+            unit: frames[0].unit().cloned(),
             header: frames[0].header()?,
             affine: affine.to_vec(),
             ver: extension as i64 + 1,
@@ -439,9 +523,32 @@ impl Plan {
         self.shape.iter().product()
     }
 
+    /// The planes that are read, and which of them each frame has.
+    fn planes(&self) -> (Vec<Plane>, Vec<[Option<usize>; 3]>) {
+        if let Some(computed) = &self.computed {
+            return (computed.planes.clone(), Vec::new());
+        }
+        let mut planes = Vec::new();
+        let mut frames = Vec::new();
+        for frame in &self.frames {
+            let used = [
+                Some(frame.data_plane()),
+                frame.variance_plane().filter(|_| self.variance),
+                frame.mask_plane().filter(|_| self.mask),
+            ];
+            frames.push(used.map(|plane| {
+                plane.map(|p| {
+                    planes.push(p.clone());
+                    planes.len() - 1
+                })
+            }));
+        }
+        (planes, frames)
+    }
+
     /// The images of this extension in the output file.
     fn images(&self) -> impl Iterator<Item = ImageSpec> {
         let types = [Some(self.compute), Some(self.compute), self.mask_out];
-        planes_of(&self.header, self.frames[0].unit(), self.ver, &self.shape, types, self.compression)
+        planes_of(&self.header, self.unit.as_ref(), self.ver, &self.shape, types, self.compression)
     }
 }

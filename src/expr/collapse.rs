@@ -76,25 +76,43 @@ pub(crate) fn resolved(
     settings: &Settings,
     counters: &mut Counters,
 ) -> Result<Expr> {
-    let order = super::parts::walk(root);
-    if !order.iter().any(|e| matches!(e.node(), Node::Collapse(..))) {
-        return Ok(root.clone());
-    }
+    let mut all = resolved_all(std::slice::from_ref(root), engine, options, settings, counters)?;
+    Ok(all.pop().unwrap_or_else(|| root.clone()))
+}
+
+/// The same of several expressions: what occurs in more than one of them is computed once.
+pub(crate) fn resolved_all(
+    roots: &[Expr],
+    engine: &Engine,
+    options: Options,
+    settings: &Settings,
+    counters: &mut Counters,
+) -> Result<Vec<Expr>> {
     let mut made: HashMap<*const Node, Expr> = HashMap::new();
-    for expr in order {
-        let of = |e: &Expr| made.get(&e.place()).cloned().unwrap_or_else(|| e.clone());
-        let new = match expr.node() {
-            Node::Leaf(_) | Node::Scalar(_) | Node::Wrong(_) => expr.clone(),
-            Node::One(f, x) => Expr::new(Node::One(*f, of(x))),
-            Node::Two(op, a, b, rules) => Expr::new(Node::Two(*op, of(a), of(b), rules.clone())),
-            Node::Collapse(statistic, axes, x) => {
-                let job = Collapse { engine, options, settings, statistic: *statistic };
-                job.run(&of(x), axes, counters)?.into()
+    let mut one = |root: &Expr| {
+        let order = super::parts::walk(root);
+        if !order.iter().any(|e| matches!(e.node(), Node::Collapse(..))) {
+            return Ok(root.clone());
+        }
+        for expr in order {
+            if made.contains_key(&expr.place()) {
+                continue;
             }
-        };
-        made.insert(expr.place(), new);
-    }
-    Ok(made.remove(&root.place()).unwrap_or_else(|| root.clone()))
+            let of = |e: &Expr| made.get(&e.place()).cloned().unwrap_or_else(|| e.clone());
+            let new = match expr.node() {
+                Node::Leaf(_) | Node::Scalar(_) | Node::Wrong(_) => expr.clone(),
+                Node::One(f, x) => Expr::new(Node::One(*f, of(x))),
+                Node::Two(op, a, b, rules) => Expr::new(Node::Two(*op, of(a), of(b), rules.clone())),
+                Node::Collapse(statistic, axes, x) => {
+                    let job = Collapse { engine, options, settings, statistic: *statistic };
+                    job.run(&of(x), axes, counters)?.into()
+                }
+            };
+            made.insert(expr.place(), new);
+        }
+        Ok(made.get(&root.place()).cloned().unwrap_or_else(|| root.clone()))
+    };
+    roots.iter().map(&mut one).collect()
 }
 
 struct Collapse<'a> {

@@ -154,7 +154,9 @@ pub(super) fn varclip<T: Real>(
         let (mut centre, mut rest) = ([0f64; BLOCK], [0f64; BLOCK]);
         if clip.mclip {
             let range = order.fill(samples, used);
-            order.middles(&range, false, &mut centre, &mut rest);
+            for i in 0..BLOCK {
+                (centre[i], rest[i]) = order.middle(range.lo[i], range.hi[i], false, i);
+            }
         } else {
             mean(samples, used, &mut centre, &mut rest);
         }

@@ -452,7 +452,8 @@ impl Pixels {
         let is_extreme = matches!(combine, Combine::Min | Combine::Max);
         let weighted = combine == Combine::WtMean;
         // The mean is asked for, or what the scatter is about.
-        let sums_values = matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || (is_extreme && scatters);
+        let sums_values =
+            matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || ((is_extreme || is_median) && scatters);
         let sums_variances = propagates && matches!(combine, Combine::Mean | Combine::Sum) || propagates && is_median;
         let mut sum = Sums::zero();
         let mut sum2 = Sums::zero();
@@ -509,7 +510,7 @@ impl Pixels {
                 }
             }
         }
-        // The value, or the centre that the scatter is about, with what its rounding lost.
+        // The mean, by weights if there are any, with what its rounding lost: the scatter is about it.
         let mut centre = Sums::zero();
         if sums_values {
             for i in 0..BLOCK {
@@ -517,7 +518,7 @@ impl Pixels {
             }
         }
         if is_median {
-            order.middles(&self.range, combine == Combine::LMedian, &mut centre.hi, &mut centre.lo);
+            order.middles(&self.range, combine == Combine::LMedian, &mut chosen);
         }
         let mut weights = Sums::zero();
         // Samples that have a weight.
@@ -561,7 +562,7 @@ impl Pixels {
             self.weight[i] = n;
             let (value, propagated, scatter) = match combine {
                 Combine::Mean | Combine::Median | Combine::LMedian => (
-                    centre.hi[i] + centre.lo[i],
+                    if is_median { chosen[i] } else { centre.hi[i] + centre.lo[i] },
                     factor * share(sum2.total(i), n * n),
                     factor * share(s, n * (n - 1.0)),
                 ),

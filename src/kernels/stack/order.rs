@@ -68,15 +68,16 @@ impl<T: Real> Order<T> {
         ends
     }
 
-    /// The median of the range, or the lower of the two middle samples; and what its rounding lost.
+    /// The median of the range, or the lower of the two middle samples.
     #[inline(always)]
-    pub(super) fn middles(&self, range: &Range, lower: bool, hi: &mut Row<f64>, lo: &mut Row<f64>) {
+    pub(super) fn middles(&self, range: &Range, lower: bool, to: &mut Row<f64>) {
         for i in 0..BLOCK {
-            (hi[i], lo[i]) = self.middle(range.lo[i], range.hi[i], lower, i);
+            let (hi, lo) = self.middle(range.lo[i], range.hi[i], lower, i);
+            to[i] = hi + lo;
         }
     }
 
-    /// The same of one pixel.
+    /// The same of one pixel, and what its rounding lost.
     #[inline(always)]
     pub(super) fn middle(&self, lo: u32, hi: u32, lower: bool, pixel: usize) -> (f64, f64) {
         if hi <= lo {
