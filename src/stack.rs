@@ -347,7 +347,12 @@ impl Stack {
         let options =
             Options { ignore_variance: !self.use_variance, ignore_mask: !self.use_mask, ..Options::default() };
         let frames = resolved_all(&frames, engine, options, &self.settings, counters)?;
-        let plan = FramesPlan::new(&frames, options, self.method(true).reads_variance())?;
+        let own = self.method(true).reads_variance();
+        let mut plan = FramesPlan::new(&frames, options, own)?;
+        // The reference takes masks only if all frames have one.
+        if self.flavour == Flavour::Dragons && plan.programs.iter().any(|p| p.mask.is_none()) {
+            plan = FramesPlan::new(&frames, Options { ignore_mask: true, ..options }, own)?;
+        }
         counters.warn(plan.warning.clone());
         Ok(Some(plan))
     }
@@ -454,11 +459,8 @@ impl Plan {
         let first = &stack.inputs[0];
         let frames: Vec<NDAstroData> =
             stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
-        // The reference computes in f32, and takes masks only if all frames have one.
         let dragons = stack.flavour == Flavour::Dragons;
         if let Some(computed) = stack.computed(&frames, extension, engine, counters)? {
-            let mask =
-                if dragons { computed.programs.iter().all(|p| p.mask.is_some()) } else { computed.mask.is_some() };
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
@@ -467,9 +469,9 @@ impl Plan {
                 frames,
                 shape: computed.shape.clone(),
                 variance: computed.own_variance,
-                mask,
+                mask: computed.mask.is_some(),
                 nonfinite: true,
-                mask_out: Some(computed.mask.filter(|_| mask).unwrap_or(DType::U16)),
+                mask_out: Some(computed.mask.unwrap_or(DType::U16)),
                 compute: if dragons { DType::F32 } else { computed.compute },
                 compression: stack.settings.compression,
                 computed: Some(computed),

@@ -16,12 +16,13 @@ use std::collections::BTreeMap;
 use std::f64::consts::FRAC_PI_2;
 use std::path::{Path, PathBuf};
 
-use ndastro::{AstroData, Clip, Combine, Engine, Error, Flavour, Map, Pixels, Reject, Stack};
+use ndastro::{AstroData, Clip, Combine, DType, Engine, Error, Expr, Flavour, Map, NDAstroData, Pixels, Reject, Stack};
 use serde_json::Value;
 
 use crate::Check;
 use crate::cases::{Got, evaluate, text};
 use crate::compare::{Bounds, Planes, Tolerance, compare};
+use crate::frames::{Recipe, Type, make};
 
 pub const ALL: &[(&str, Check)] = &[
     ("golden_n03", n03),
@@ -30,6 +31,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("golden_stable_n03", stable_n03),
     ("golden_stable_n06", stable_n06),
     ("golden_stable_n11", stable_n11),
+    ("dragons_takes_numbers_as_the_reference_does", coerced),
 ];
 
 fn n03(engine: &Engine) -> Result<(), String> {
@@ -205,6 +207,34 @@ fn dragons(engine: &Engine, name: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Everything becomes f32, and masks and variances count only if all frames have them; also of frames that are computed.
+fn coerced(engine: &Engine) -> Result<(), String> {
+    if engine.adapter().is_some() {
+        return Ok(());
+    }
+    let recipe = Recipe { types: vec![Type::F64, Type::I32], level: 1e5, ..Recipe::new(&[20, 21], 4) };
+    let mut made = make(&recipe, 3);
+    let clip = |frames: &[NDAstroData]| Stack::new(frames.iter().cloned()).reject(Reject::SigClip(Clip::default()));
+    let stacked = |stack: Stack| evaluate(&stack.flavour(Flavour::Dragons), engine);
+    let masked = stacked(clip(&made.frames))?;
+    made.frames[2] = make(&Recipe { mask: false, ..recipe }, 3).frames[2].clone();
+    let got = stacked(clip(&made.frames))?;
+    let want = stacked(clip(&made.frames).use_mask(false))?;
+    let computed = made.frames.iter().map(|f| Expr::from(f) * 1.0);
+    let computed = stacked(Stack::expressions(computed).reject(Reject::SigClip(Clip::default())))?;
+    let exact = Bounds { data: Tolerance::Exact, variance: Tolerance::Exact };
+    for (what, got) in [("a frame without mask", &got), ("expressions", &computed)] {
+        if got.dtype != DType::F32 {
+            return Err(format!("{what}: {:?}", got.dtype));
+        }
+        compare(&got.planes(), &want.planes(), &exact).map_err(|e| format!("{what}:\n{e}"))?;
+    }
+    match compare(&masked.planes(), &want.planes(), &exact) {
+        Ok(()) => Err("masks make no difference; nothing was tested".into()),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The cases in which the flavour `stable` means the same.
