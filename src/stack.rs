@@ -312,6 +312,9 @@ impl Stack {
 
     /// One plan per extension, everything checked.
     fn plans(&self, engine: &Engine, counters: &mut Counters) -> Result<Vec<Plan>> {
+        if self.flavour == Flavour::Dragons && engine.adapter().is_some() {
+            return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
+        }
         let first = self.inputs.first().ok_or_else(|| Error::Parameter("no frames to stack".into()))?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
@@ -344,7 +347,12 @@ impl Stack {
         let options =
             Options { ignore_variance: !self.use_variance, ignore_mask: !self.use_mask, ..Options::default() };
         let frames = resolved_all(&frames, engine, options, &self.settings, counters)?;
-        let plan = FramesPlan::new(&frames, options, self.method(true).reads_variance())?;
+        let own = self.method(true).reads_variance();
+        let mut plan = FramesPlan::new(&frames, options, own)?;
+        // The reference takes masks only if all frames have one.
+        if self.flavour == Flavour::Dragons && plan.programs.iter().any(|p| p.mask.is_none()) {
+            plan = FramesPlan::new(&frames, Options { ignore_mask: true, ..options }, own)?;
+        }
         counters.warn(plan.warning.clone());
         Ok(Some(plan))
     }
@@ -451,6 +459,7 @@ impl Plan {
         let first = &stack.inputs[0];
         let frames: Vec<NDAstroData> =
             stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
+        let dragons = stack.flavour == Flavour::Dragons;
         if let Some(computed) = stack.computed(&frames, extension, engine, counters)? {
             return Ok(Plan {
                 header: computed.header.clone(),
@@ -463,7 +472,7 @@ impl Plan {
                 mask: computed.mask.is_some(),
                 nonfinite: true,
                 mask_out: Some(computed.mask.unwrap_or(DType::U16)),
-                compute: computed.compute,
+                compute: if dragons { DType::F32 } else { computed.compute },
                 compression: stack.settings.compression,
                 computed: Some(computed),
             });
@@ -481,14 +490,14 @@ impl Plan {
         }
         let variance = stack.use_variance && frames.iter().all(NDAstroData::has_variance);
         let masks = || frames.iter().filter_map(NDAstroData::mask_plane).filter(|_| stack.use_mask);
-        let mask = masks().next().is_some();
+        let mask = if dragons { masks().count() == frames.len() } else { masks().next().is_some() };
         let values = || {
             let variances = frames.iter().filter_map(NDAstroData::variance_plane).filter(|_| variance);
             frames.iter().map(NDAstroData::data_plane).chain(variances)
         };
         let nonfinite = values().any(Plane::can_be_nonfinite);
-        let compute = if values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
-        let width = masks().map(|p| p.format().size()).max();
+        let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
+        let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
         let mask_out = match width {
             Some(1) => Some(DType::U8),
             Some(2) => Some(DType::U16),

@@ -50,7 +50,7 @@ impl Got {
         Ok(Got { data: values(data), variance: values(variance), dq, dtype: data.dtype() })
     }
 
-    fn planes(&self) -> Planes<'_> {
+    pub fn planes(&self) -> Planes<'_> {
         Planes { data: &self.data, variance: &self.variance, dq: &self.dq }
     }
 }

@@ -112,7 +112,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 let shares = stack.computed.map(|c| c.shares).unwrap_or_default();
                 let mut cube = frames * (planes * size_of::<T>() + 4 * usize::from(stack.mask));
                 cube += shares.planes() * size_of::<T>();
-                let mut fixed = Scratch::<T>::bytes(frames, stack.method.sorts(), shares.variables);
+                let mut fixed = Scratch::<T>::bytes(frames, &stack.method, shares.variables);
                 let mut block = BLOCK;
                 if let Some(computed) = &stack.computed {
                     let (pixel, registers) = Bench::bytes(computed.programs, job.inputs.len());

@@ -9,7 +9,7 @@
 use super::clip::{Range, minmax, sigclip, varclip};
 use super::levels::UNUSABLE;
 use super::order::Order;
-use super::{Affine, Combine, Flavour, Levels, MAX_LEVELS, NO_DATA, Out, Reject, Task, dragons};
+use super::{Affine, Combine, Flavour, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
 use super::{lmedian_factor, median_factor};
 use crate::dtype::DType;
 use crate::real::Real;
@@ -82,6 +82,8 @@ pub(crate) struct Scratch<T> {
     factors: Vec<f64>,
     /// Sums by shared variable.
     shares: Vec<Row<f64>>,
+    /// What the flavour `dragons` has instead.
+    pub(super) dragons: Option<Box<dragons::Block>>,
 }
 
 impl<T> Default for Scratch<T> {
@@ -92,14 +94,18 @@ impl<T> Default for Scratch<T> {
             order: Order::default(),
             factors: Vec::new(),
             shares: Vec::new(),
+            dragons: None,
         }
     }
 }
 
 impl<T> Scratch<T> {
     /// Bytes for so many frames and shared variables.
-    pub(crate) fn bytes(frames: usize, sorts: bool, variables: usize) -> usize {
-        BLOCK * (frames * (8 + if sorts { size_of::<T>() } else { 0 }) + 8 * variables)
+    pub(crate) fn bytes(frames: usize, method: &Method, variables: usize) -> usize {
+        if method.flavour == Flavour::Dragons {
+            return dragons::Block::bytes(frames);
+        }
+        BLOCK * (frames * (8 + if method.sorts() { size_of::<T>() } else { 0 }) + 8 * variables)
     }
 }
 
@@ -427,7 +433,7 @@ impl Pixels {
     fn combine<T: Real>(
         &mut self,
         samples: &Samples<'_, T>,
-        method: &super::Method,
+        method: &Method,
         shares: Shares<'_>,
         scratch: &mut Scratch<T>,
         every: bool,
