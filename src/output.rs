@@ -172,12 +172,8 @@ impl<T> MemorySink<T> {
             room.try_reserve_exact(if used { pixels } else { 0 }).map_err(no)?;
             Ok(room)
         }
-        let none = Tile::<T>::default();
         let one = |part: &Part| {
-            Ok(match none.part(*part) {
-                Numbers::Reals(_) => Plain::Reals(room(pixels, true)?),
-                Numbers::Words(_) => Plain::Words(room(pixels, true)?),
-            })
+            Ok(if part.is_real() { Plain::Reals(room(pixels, true)?) } else { Plain::Words(room(pixels, true)?) })
         };
         Ok(MemorySink {
             data: room(pixels, true)?,
@@ -231,7 +227,8 @@ impl<'a> FileSink<'a> {
 
     /// The images from this one on: data, then variance and mask, where they come out.
     pub(crate) fn planes(image: usize, variance: bool, mask: Option<DType>) -> Vec<Target> {
-        let parts = [(Part::Data, Some(DType::F64)), (Part::Variance, variance.then_some(DType::F64)), (Part::Mask, mask)];
+        let parts =
+            [(Part::Data, Some(DType::F64)), (Part::Variance, variance.then_some(DType::F64)), (Part::Mask, mask)];
         let there = parts.into_iter().filter_map(|(part, dtype)| Some((part, dtype?)));
         there.enumerate().map(|(i, (part, dtype))| Target { image: image + i, part, dtype }).collect()
     }

@@ -189,6 +189,12 @@ pub(crate) enum Part {
     Rejected,
 }
 
+impl Part {
+    pub(crate) fn is_real(self) -> bool {
+        matches!(self, Part::Data | Part::Variance | Part::Scatter | Part::Ratio | Part::Weight)
+    }
+}
+
 /// The numbers of a plane of a tile.
 pub(crate) enum Numbers<'a, T> {
     Reals(&'a [T]),

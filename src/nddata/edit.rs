@@ -123,7 +123,7 @@ impl NDAstroData {
     }
 
     /// One of the same name gives its place away.
-    pub(super) fn put_other(&mut self, name: String, plane: Plane) {
+    pub(crate) fn put_other(&mut self, name: String, plane: Plane) {
         let same = |(n, _): &(String, Plane)| n.eq_ignore_ascii_case(&name);
         let at = self.other.iter().position(same);
         self.other.retain(|o| !same(o));

@@ -4,32 +4,35 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
+mod header;
+mod hierarchy;
+mod maps;
+mod plan;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::astrodata::partner;
+pub use hierarchy::{BitNames, Hierarchy};
+pub use maps::Map;
+use maps::outputs;
+use plan::Plan;
+
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::collapse::resolved_all;
 use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
 use crate::expr::plan::Options;
-use crate::fits::{Compression, FitsWriter, Header, ImageSpec};
-use crate::kernels::stack::{Affine, Errors, Levels, Method, Shares};
+use crate::fits::{FitsWriter, HduSpec, Header, RawHdu};
+use crate::kernels::stack::{Affine, Errors, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
-use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
-use crate::tiles::{Computed, Counters, Job, Outputs, Sink, Stacking, Work};
-use crate::unit::Unit;
-use crate::writing::planes_of;
+use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
+use crate::writing::copy;
 use crate::{AstroData, Error, Expr, Result};
-
-/// All planes of a stack.
-const OUTPUTS: Outputs =
-    Outputs { variance: true, mask: true, good: true, scatter: false, ratio: false, weight: false, rejections: false };
 
 pub use crate::kernels::stack::{Clip, Combine, Flavour, Reject};
 
@@ -45,21 +48,6 @@ pub enum VarianceFrom {
     Scatter,
     /// Propagated, and beside it the scatter and the ratio of both (planes SCATTER and CHISQ).
     Both,
-}
-
-/// Counts and sums that come out as further planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Map {
-    /// Samples rejected by the rejection rule; in the flavour `dragons` as the reference counts them.
-    RejMap,
-    /// Those below the samples that are left.
-    RejLow,
-    /// Those above.
-    RejHigh,
-    /// Samples used.
-    NGood,
-    /// Sum of the weights of the samples used: their number, or the inverse variances of a weighted mean.
-    Weight,
 }
 
 /// Makes the expression of a frame, of its container and the number of the extension.
@@ -87,6 +75,8 @@ pub struct Stack {
     flavour: Flavour,
     variance_from: VarianceFrom,
     maps: Vec<Map>,
+    hierarchy: Hierarchy,
+    bit_names: BitNames,
     scale: Option<Vec<f64>>,
     zero: Option<Vec<f64>>,
     use_variance: bool,
@@ -120,6 +110,8 @@ impl Stack {
             flavour: Flavour::Stable,
             variance_from: VarianceFrom::Auto,
             maps: Vec::new(),
+            hierarchy: Hierarchy::default(),
+            bit_names: BitNames::default(),
             scale: None,
             zero: None,
             use_variance: true,
@@ -176,7 +168,19 @@ impl Stack {
         self
     }
 
-    /// Which maps come out as further planes, named as their enum in capitals.
+    /// Which mask bits are worse than which.
+    pub fn hierarchy(mut self, hierarchy: Hierarchy) -> Self {
+        self.hierarchy = hierarchy;
+        self
+    }
+
+    /// How mask bits are called in headers and explanations.
+    pub fn bit_names(mut self, names: BitNames) -> Self {
+        self.bit_names = names;
+        self
+    }
+
+    /// Which maps come out as further planes, named as the command line has them in capitals.
     pub fn maps(mut self, maps: impl IntoIterator<Item = Map>) -> Self {
         self.maps = maps.into_iter().collect();
         self
@@ -231,7 +235,9 @@ impl Stack {
             extensions.push(nd);
         }
         let stats = self.stats(engine, &plans, counters, (started, before));
-        Ok((AstroData::from_extensions(self.primary(&plans), extensions), stats))
+        let mut result = AstroData::from_extensions(self.primary(plans.len()), extensions);
+        self.tables().for_each(|table| result.append_table(table.clone()));
+        Ok((result, stats))
     }
 
     fn eval_one<T: Real + Default>(
@@ -240,8 +246,8 @@ impl Stack {
         plan: &Plan,
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
-        let n = plan.pixels();
-        let mut sink = MemorySink::<T>::new(n, OUTPUTS)?;
+        let parts = plan.products.iter().map(|p| p.part).collect();
+        let mut sink = MemorySink::<T>::new(plan.pixels(), outputs(&plan.products), parts)?;
         counters.add(self.run(engine, plan, &mut sink)?);
         let first = &plan.frames[0];
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
@@ -251,11 +257,18 @@ impl Stack {
         if let Some(dtype) = plan.mask_out {
             nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
         }
+        for (product, plane) in plan.products.iter().zip(sink.more) {
+            nd = nd.with_other(product.name.clone(), plane.pixels(product.dtype, &plan.shape)?);
+        }
+        for (name, plane) in &plan.others {
+            nd.put_other(name.clone(), plane.clone());
+        }
         nd.set_unit(plan.unit.as_ref());
         Ok(nd)
     }
 
-    /// Computes the stack into a FITS file: SCI, VAR and, where there are masks or blanks, DQ, for each extension.
+    /// Computes the stack into a FITS file: SCI, VAR and, where there are masks or blanks, DQ, for each extension, then what
+    /// else was asked for and the further planes of the first frame; tables of the first input follow.
     ///
     /// # Errors
     /// As [`eval`](Self::eval); and the file cannot be written. Then nothing is left behind.
@@ -266,23 +279,38 @@ impl Stack {
         let mut counters = Counters::default();
         let plans = self.plans(engine, &mut counters)?;
         let before = read_so_far(&plans).1;
+        let mut firsts = Vec::new();
         let mut images = Vec::new();
         for plan in &plans {
+            firsts.push(images.len());
             images.extend(plan.images());
         }
-        let mut writer = FitsWriter::create(path, overwrite, &self.primary(&plans), images)?;
-        let mut image = 0;
-        for plan in &plans {
+        let mut phu = self.primary(plans.len());
+        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
+        phu.set("NEXTEND", (images.len() + self.tables().count()) as i64, "number of extensions");
+        let mut hdus = vec![HduSpec::Header(phu)];
+        hdus.extend(images.into_iter().map(HduSpec::Image));
+        hdus.extend(self.tables().map(|t| HduSpec::Raw(t.clone(), None)));
+        let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
+        writer.cancel(self.settings.cancel.clone());
+        for (plan, &first) in plans.iter().zip(&firsts) {
+            let (targets, others) = plan.targets(first);
+            let mut sink = FileSink::new(&mut writer, targets);
             counters.add(match plan.compute {
-                DType::F64 => {
-                    self.run::<f64>(engine, plan, &mut FileSink::new(&mut writer, image, true, plan.mask_out))?
-                }
-                _ => self.run::<f32>(engine, plan, &mut FileSink::new(&mut writer, image, true, plan.mask_out))?,
+                DType::F64 => self.run::<f64>(engine, plan, &mut sink)?,
+                _ => self.run::<f32>(engine, plan, &mut sink)?,
             });
-            image += plan.images().count();
+            for (i, (_, plane)) in plan.others.iter().enumerate() {
+                copy(&mut writer, others + i, plane)?;
+            }
         }
         writer.finish()?;
         Ok(self.stats(engine, &plans, counters, (started, before)))
+    }
+
+    /// Tables of the first input. A primary that is no image, as random groups are, has no place behind others.
+    fn tables(&self) -> impl Iterator<Item = &RawHdu> {
+        self.inputs.iter().take(1).flat_map(AstroData::tables).filter(|t| !t.is_primary())
     }
 
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
@@ -292,7 +320,7 @@ impl Stack {
             inputs: planes.iter().collect(),
             pixels: plan.pixels(),
             row: plan.shape.last().copied().unwrap_or(1),
-            outputs: OUTPUTS,
+            outputs: outputs(&plan.products),
             work: Work::Stack(Stacking {
                 frames,
                 computed: plan.computed.as_ref().map(|c| Computed {
@@ -300,11 +328,11 @@ impl Stack {
                     shares: Shares { of: &c.shared, variables: c.variables },
                 }),
                 affine: &plan.affine,
-                levels: Levels::default(),
+                levels: self.hierarchy.kernel(),
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
-                method: self.method(plan.variance),
+                method: plan.method,
             }),
         };
         self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
@@ -316,6 +344,7 @@ impl Stack {
             return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
         }
         let first = self.inputs.first().ok_or_else(|| Error::Parameter("no frames to stack".into()))?;
+        self.check()?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
                 return Err(Error::Parameter(format!(
@@ -347,7 +376,7 @@ impl Stack {
         let options =
             Options { ignore_variance: !self.use_variance, ignore_mask: !self.use_mask, ..Options::default() };
         let frames = resolved_all(&frames, engine, options, &self.settings, counters)?;
-        let own = self.method(true).reads_variance();
+        let own = self.use_variance && self.method(true, &mut Counters::default(), String::new)?.reads_variance();
         let mut plan = FramesPlan::new(&frames, options, own)?;
         // The reference takes masks only if all frames have one.
         if self.flavour == Flavour::Dragons && plan.programs.iter().any(|p| p.mask.is_none()) {
@@ -357,15 +386,47 @@ impl Stack {
         Ok(Some(plan))
     }
 
-    /// What the kernel does with frames that have a variance, or have none.
-    fn method(&self, variance: bool) -> Method {
+    /// What the kernel does with frames that have a variance, or have none; `why` says why they have none.
+    fn method(&self, variance: bool, counters: &mut Counters, why: impl Fn() -> String) -> Result<Method> {
         let errors = match self.variance_from {
+            VarianceFrom::Propagated | VarianceFrom::Both if !variance => {
+                return Err(Error::Parameter(format!("no variance can be propagated from the frames': {}", why())));
+            }
+            VarianceFrom::Auto if !variance => Errors::Scatter,
+            VarianceFrom::Auto | VarianceFrom::Propagated => Errors::Propagated,
             VarianceFrom::Scatter => Errors::Scatter,
-            VarianceFrom::Both if variance => Errors::Both,
-            _ if variance => Errors::Propagated,
-            _ => Errors::Scatter,
+            VarianceFrom::Both => Errors::Both,
         };
-        Method { combine: self.combine, reject: self.reject, flavour: self.flavour, errors }
+        let (mut combine, mut reject) = (self.combine, self.reject);
+        if let (Reject::VarClip(clip), false) = (reject, variance) {
+            counters.warn([format!("varclip without variances is sigclip: {}", why())]);
+            reject = Reject::SigClip(clip);
+        }
+        if combine == Combine::WtMean && !variance {
+            counters.warn([format!("wtmean without variances is mean: {}", why())]);
+            combine = Combine::Mean;
+        }
+        Ok(Method { combine, reject, flavour: self.flavour, errors })
+    }
+
+    /// Whether the options are in their domain.
+    fn check(&self) -> Result<()> {
+        match self.reject {
+            Reject::None => Ok(()),
+            Reject::MinMax { nlow, nhigh } if nlow.saturating_add(nhigh) >= self.inputs.len() => {
+                let n = self.inputs.len();
+                Err(Error::Parameter(format!("minmax: nlow {nlow} and nhigh {nhigh} leave nothing of {n} frames")))
+            }
+            Reject::MinMax { .. } => Ok(()),
+            Reject::SigClip(clip) | Reject::VarClip(clip) => {
+                for (name, sigma) in [("lsigma", clip.lsigma), ("hsigma", clip.hsigma)] {
+                    if sigma.is_nan() || sigma < 0.0 {
+                        return Err(Error::Parameter(format!("{name}: {sigma}, where a number from 0 on is expected")));
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 
     fn affine(&self) -> Result<Vec<Affine>> {
@@ -383,32 +444,6 @@ impl Stack {
         Ok(scale.into_iter().zip(zero).map(|(scale, zero)| Affine { scale, zero }).collect())
     }
 
-    /// The primary header of the first frame, with what was done.
-    fn primary(&self, plans: &[Plan]) -> Header {
-        let mut h = self.inputs.first().map_or_else(Header::new, |i| i.phu().clone());
-        h.remove_where(|k| k.strip_prefix("IMCMB").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
-        h.set("NCOMBINE", self.inputs.len() as i64, "number of frames combined");
-        // Three digits are what readers of IMCMBnnn expect; HISTORY has the number of all.
-        for (i, path) in self.inputs.iter().filter_map(AstroData::path).take(999).enumerate() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            h.set(&format!("IMCMB{:03}", i + 1), name.as_ref(), "");
-        }
-        let version = env!("CARGO_PKG_VERSION");
-        h.push_history(&format!(
-            "ndastro {version} stack: {} frames, {} extensions, combine {}, reject none",
-            self.inputs.len(),
-            plans.len(),
-            self.combine.name()
-        ));
-        self.history.iter().for_each(|line| h.push_history(line));
-        let lists = [("scale", &self.scale), ("zero", &self.zero)];
-        for (name, values) in lists.iter().filter_map(|(n, v)| v.as_ref().map(|v| (n, v))) {
-            let words: Vec<String> = values.iter().map(f64::to_string).collect();
-            h.push_history(&format!("ndastro {name}: {}", words.join(",")));
-        }
-        h
-    }
-
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
         let (headers, pixels) = read_so_far(plans);
         Stats {
@@ -424,133 +459,4 @@ impl Stack {
 fn read_so_far(plans: &[Plan]) -> (u64, u64) {
     let leaves = plans.iter().filter_map(|p| p.computed.as_ref()).flat_map(|c| &c.leaves);
     bytes_read(plans.iter().flat_map(|p| &p.frames).chain(leaves).flat_map(NDAstroData::planes))
-}
-
-/// One extension of the stack.
-struct Plan {
-    frames: Vec<NDAstroData>,
-    /// What computes the frames, if they are expressions.
-    computed: Option<FramesPlan>,
-    unit: Option<Unit>,
-    affine: Vec<Affine>,
-    shape: Vec<usize>,
-    header: Header,
-    ver: i64,
-    /// All frames have a variance, and it is used.
-    variance: bool,
-    /// Some frame has a mask, and it is used.
-    mask: bool,
-    /// A sample can be non-finite.
-    nonfinite: bool,
-    /// Type of the mask that comes out; `None` where no pixel can be flagged.
-    mask_out: Option<DType>,
-    compute: DType,
-    compression: Option<Compression>,
-}
-
-impl Plan {
-    fn new(
-        stack: &Stack,
-        extension: usize,
-        affine: &[Affine],
-        engine: &Engine,
-        counters: &mut Counters,
-    ) -> Result<Self> {
-        let first = &stack.inputs[0];
-        let frames: Vec<NDAstroData> =
-            stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
-        let dragons = stack.flavour == Flavour::Dragons;
-        if let Some(computed) = stack.computed(&frames, extension, engine, counters)? {
-            return Ok(Plan {
-                header: computed.header.clone(),
-                unit: computed.unit.clone(),
-                affine: affine.to_vec(),
-                ver: extension as i64 + 1,
-                frames,
-                shape: computed.shape.clone(),
-                variance: computed.own_variance,
-                mask: computed.mask.is_some(),
-                nonfinite: true,
-                mask_out: Some(computed.mask.unwrap_or(DType::U16)),
-                compute: if dragons { DType::F32 } else { computed.compute },
-                compression: stack.settings.compression,
-                computed: Some(computed),
-            });
-        }
-        let shape = frames[0].shape();
-        for frame in &frames[1..] {
-            if frame.shape() != shape {
-                return Err(Error::Shape {
-                    what: frame.label(),
-                    expected: shape,
-                    found: frame.shape(),
-                    why: format!("that of the first frame, {}", frames[0].label()),
-                });
-            }
-        }
-        let variance = stack.use_variance && frames.iter().all(NDAstroData::has_variance);
-        let masks = || frames.iter().filter_map(NDAstroData::mask_plane).filter(|_| stack.use_mask);
-        let mask = if dragons { masks().count() == frames.len() } else { masks().next().is_some() };
-        let values = || {
-            let variances = frames.iter().filter_map(NDAstroData::variance_plane).filter(|_| variance);
-            frames.iter().map(NDAstroData::data_plane).chain(variances)
-        };
-        let nonfinite = values().any(Plane::can_be_nonfinite);
-        let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
-        let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
-        let mask_out = match width {
-            Some(1) => Some(DType::U8),
-            Some(2) => Some(DType::U16),
-            Some(_) => Some(DType::U32),
-            None => nonfinite.then_some(DType::U16),
-        };
-        Ok(Plan {
-            computed: None,
-            unit: frames[0].unit().cloned(),
-            header: frames[0].header()?,
-            affine: affine.to_vec(),
-            ver: extension as i64 + 1,
-            frames,
-            shape,
-            variance,
-            mask,
-            nonfinite,
-            mask_out,
-            compute,
-            compression: stack.settings.compression,
-        })
-    }
-
-    fn pixels(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// The planes that are read, and which of them each frame has.
-    fn planes(&self) -> (Vec<Plane>, Vec<[Option<usize>; 3]>) {
-        if let Some(computed) = &self.computed {
-            return (computed.planes.clone(), Vec::new());
-        }
-        let mut planes = Vec::new();
-        let mut frames = Vec::new();
-        for frame in &self.frames {
-            let used = [
-                Some(frame.data_plane()),
-                frame.variance_plane().filter(|_| self.variance),
-                frame.mask_plane().filter(|_| self.mask),
-            ];
-            frames.push(used.map(|plane| {
-                plane.map(|p| {
-                    planes.push(p.clone());
-                    planes.len() - 1
-                })
-            }));
-        }
-        (planes, frames)
-    }
-
-    /// The images of this extension in the output file.
-    fn images(&self) -> impl Iterator<Item = ImageSpec> {
-        let types = [Some(self.compute), Some(self.compute), self.mask_out];
-        planes_of(&self.header, self.unit.as_ref(), self.ver, &self.shape, types, self.compression)
-    }
 }

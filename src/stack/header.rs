@@ -1,0 +1,59 @@
+//! What the result of a stack says of itself.
+
+use super::{Clip, Reject, Stack};
+use crate::fits::Header;
+use crate::{AstroData, Wcs};
+
+impl Reject {
+    /// With its parameters, as the command line takes them.
+    pub(super) fn describe(&self) -> String {
+        let clip = |c: &Clip| {
+            let centre = if c.mclip { "mclip" } else { "no-mclip" };
+            let most = c.max_iters.map_or("to convergence".to_string(), |n| format!("max-iters {n}"));
+            format!("{} lsigma {} hsigma {} {centre} {most}", self.name(), c.lsigma, c.hsigma)
+        };
+        match self {
+            Reject::None => "none".into(),
+            Reject::MinMax { nlow, nhigh } => format!("minmax nlow {nlow} nhigh {nhigh}"),
+            Reject::SigClip(c) | Reject::VarClip(c) => clip(c),
+        }
+    }
+}
+
+impl Stack {
+    /// The primary header of the first frame, with what was done.
+    pub(super) fn primary(&self, extensions: usize) -> Header {
+        let mut h = self.inputs.first().map_or_else(Header::new, |i| i.phu().clone());
+        if self.inputs.first().is_some_and(|i| i.extensions().first().is_some_and(|nd| nd.hdu() == Some(0))) {
+            // These cards are of the image that was in the primary.
+            h.remove_where(|k| matches!(k, "BUNIT" | "DATAMIN" | "DATAMAX"));
+            Wcs::remove(&mut h);
+        }
+        h.remove_where(|k| k.strip_prefix("IMCMB").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
+        h.set("NCOMBINE", self.inputs.len() as i64, "number of frames combined");
+        // Three digits are what readers of IMCMBnnn expect; HISTORY has the number of all.
+        for (i, path) in self.inputs.iter().filter_map(AstroData::path).take(999).enumerate() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            h.set(&format!("IMCMB{:03}", i + 1), name.as_ref(), "");
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        h.push_history(&format!(
+            "ndastro {version} stack: {} frames, {extensions} extensions, combine {}, reject {}, flavour {}",
+            self.inputs.len(),
+            self.combine.name(),
+            self.reject.describe(),
+            self.flavour.name()
+        ));
+        if self.use_mask {
+            h.push_history(&format!("ndastro DQ levels: {}", self.hierarchy.describe(&self.bit_names)));
+        }
+        self.history.iter().for_each(|line| h.push_history(line));
+        for (name, values) in [("scale", &self.scale), ("zero", &self.zero)] {
+            if let Some(values) = values {
+                let words: Vec<String> = values.iter().map(f64::to_string).collect();
+                h.push_history(&format!("ndastro {name}: {}", words.join(",")));
+            }
+        }
+        h
+    }
+}

@@ -1,0 +1,216 @@
+//! One extension of a stack: everything that is decided before a pixel is read.
+
+use std::collections::HashSet;
+
+use super::maps::{Product, products};
+use super::{Flavour, Stack};
+use crate::astrodata::partner;
+use crate::dtype::DType;
+use crate::engine::Engine;
+use crate::expr::frames::FramesPlan;
+use crate::fits::{Compression, Header, ImageSpec};
+use crate::kernels::stack::{Affine, Method};
+use crate::nddata::NDAstroData;
+use crate::output::{FileSink, Target};
+use crate::plane::Plane;
+use crate::tiles::Counters;
+use crate::unit::Unit;
+use crate::writing::{image_of, planes_of};
+use crate::{AstroData, Error, Result};
+
+/// One extension of the stack.
+pub(super) struct Plan {
+    pub frames: Vec<NDAstroData>,
+    /// What computes the frames, if they are expressions.
+    pub computed: Option<FramesPlan>,
+    pub unit: Option<Unit>,
+    pub affine: Vec<Affine>,
+    pub shape: Vec<usize>,
+    pub header: Header,
+    pub ver: i64,
+    /// All frames have a variance, and it is used.
+    pub variance: bool,
+    /// Some frame has a mask, and it is used.
+    pub mask: bool,
+    /// A sample can be non-finite.
+    pub nonfinite: bool,
+    /// Type of the mask that comes out; `None` where no pixel can be flagged.
+    pub mask_out: Option<DType>,
+    pub compute: DType,
+    pub compression: Option<Compression>,
+    /// What the kernel does.
+    pub method: Method,
+    /// Planes besides data, variance and mask.
+    pub products: Vec<Product>,
+    /// Further planes of the first frame, carried as they are.
+    pub others: Vec<(String, Plane)>,
+}
+
+impl Plan {
+    pub(super) fn new(
+        stack: &Stack,
+        extension: usize,
+        affine: &[Affine],
+        engine: &Engine,
+        counters: &mut Counters,
+    ) -> Result<Self> {
+        let first = &stack.inputs[0];
+        let frames: Vec<NDAstroData> =
+            stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
+        let ver = versions(first)[extension];
+        let dragons = stack.flavour == Flavour::Dragons;
+        if let Some(computed) = stack.computed(&frames, extension, engine, counters)? {
+            let method = stack.method(computed.own_variance, counters, || {
+                let missing = "a frame's expression has none but what it shares with others".to_string();
+                if stack.use_variance { missing } else { "they are not to be used".into() }
+            })?;
+            let compute = if dragons { DType::F32 } else { computed.compute };
+            let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
+            let others = others(computed.first.first(), &computed.shape, &products);
+            return Ok(Plan {
+                header: computed.header.clone(),
+                unit: computed.unit.clone(),
+                affine: affine.to_vec(),
+                ver,
+                frames,
+                shape: computed.shape.clone(),
+                variance: computed.own_variance && method.reads_variance(),
+                mask: computed.mask.is_some(),
+                nonfinite: true,
+                mask_out: Some(computed.mask.unwrap_or(DType::U16)),
+                compute,
+                compression: stack.settings.compression,
+                computed: Some(computed),
+                method,
+                products,
+                others,
+            });
+        }
+        let shape = frames[0].shape();
+        for frame in &frames[1..] {
+            if frame.shape() != shape {
+                return Err(Error::Shape {
+                    what: frame.label(),
+                    expected: shape,
+                    found: frame.shape(),
+                    why: format!("that of the first frame, {}", frames[0].label()),
+                });
+            }
+        }
+        let without = frames.iter().find(|f| !f.has_variance());
+        let method = stack.method(stack.use_variance && without.is_none(), counters, || match without {
+            Some(frame) if stack.use_variance => format!("{} has none", frame.label()),
+            _ => "they are not to be used".into(),
+        })?;
+        let variance = stack.use_variance && without.is_none() && method.reads_variance();
+        let masks = || frames.iter().filter_map(NDAstroData::mask_plane).filter(|_| stack.use_mask);
+        let mask = if dragons { masks().count() == frames.len() } else { masks().next().is_some() };
+        let values = || {
+            let variances = frames.iter().filter_map(NDAstroData::variance_plane).filter(|_| variance);
+            frames.iter().map(NDAstroData::data_plane).chain(variances)
+        };
+        let nonfinite = values().any(Plane::can_be_nonfinite);
+        let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
+        let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
+        let mask_out = match width {
+            Some(1) => Some(DType::U8),
+            Some(2) => Some(DType::U16),
+            Some(_) => Some(DType::U32),
+            None => nonfinite.then_some(DType::U16),
+        };
+        let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
+        let others = others(frames.first(), &shape, &products);
+        Ok(Plan {
+            computed: None,
+            unit: frames[0].unit().cloned(),
+            header: frames[0].header()?,
+            affine: affine.to_vec(),
+            ver,
+            frames,
+            shape,
+            variance,
+            mask,
+            nonfinite,
+            mask_out,
+            compute,
+            compression: stack.settings.compression,
+            method,
+            products,
+            others,
+        })
+    }
+
+    pub(super) fn pixels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The planes that are read, and which of them each frame has.
+    pub(super) fn planes(&self) -> (Vec<Plane>, Vec<[Option<usize>; 3]>) {
+        if let Some(computed) = &self.computed {
+            return (computed.planes.clone(), Vec::new());
+        }
+        let mut planes = Vec::new();
+        let mut frames = Vec::new();
+        for frame in &self.frames {
+            let used = [
+                Some(frame.data_plane()),
+                frame.variance_plane().filter(|_| self.variance),
+                frame.mask_plane().filter(|_| self.mask),
+            ];
+            frames.push(used.map(|plane| {
+                plane.map(|p| {
+                    planes.push(p.clone());
+                    planes.len() - 1
+                })
+            }));
+        }
+        (planes, frames)
+    }
+
+    /// The images of this extension in the output file: data, variance, mask, products, others.
+    pub(super) fn images(&self) -> Vec<ImageSpec> {
+        let types = [Some(self.compute), Some(self.compute), self.mask_out];
+        let (unit, ver, shape) = (self.unit.as_ref(), self.ver, &self.shape);
+        let mut images: Vec<ImageSpec> = planes_of(&self.header, unit, ver, shape, types, self.compression).collect();
+        let lossless = self.compression.map(|c| Compression { quantize: None, ..c });
+        // The header of the variance, with its unit, and that of data without one.
+        let with_unit = images[1].header.clone();
+        let mut bare = images[0].header.clone();
+        bare.remove("BUNIT");
+        for product in &self.products {
+            let header = if product.is_variance { &with_unit } else { &bare };
+            let image = ImageSpec::new(&product.name, ver, shape, product.dtype).with_header(header.clone());
+            images.push(ImageSpec { compression: lossless, ..image });
+        }
+        for (name, plane) in &self.others {
+            let header = plane.header().map_or_else(Header::new, |h| Header::clone(h));
+            images.push(image_of(plane, header, Some(name.clone()), Some(ver), lossless));
+        }
+        images
+    }
+
+    /// What of a tile goes to which of these images, the first of them being `first`; and where the others begin.
+    pub(super) fn targets(&self, first: usize) -> (Vec<Target>, usize) {
+        let mut targets = FileSink::planes(first, true, self.mask_out);
+        for product in &self.products {
+            targets.push(Target { image: first + targets.len(), part: product.part, dtype: product.dtype });
+        }
+        let others = first + targets.len();
+        (targets, others)
+    }
+}
+
+/// EXTVERs of the result: those of the first frame where they are all there and different, else 1, 2, 3...
+fn versions(first: &AstroData) -> Vec<i64> {
+    let said: Vec<i64> = first.iter().filter_map(NDAstroData::ver).collect();
+    let distinct: HashSet<&i64> = said.iter().collect();
+    if said.len() == first.len() && distinct.len() == said.len() { said } else { (1..=first.len() as i64).collect() }
+}
+
+/// Further planes that go with the result: those of the first frame that are of its shape.
+fn others(first: Option<&NDAstroData>, shape: &[usize], products: &[Product]) -> Vec<(String, Plane)> {
+    let made = |name: &str| products.iter().any(|p| p.name.eq_ignore_ascii_case(name));
+    let planes = first.into_iter().flat_map(NDAstroData::other_planes);
+    let fitting = planes.filter(|(name, plane)| plane.shape() == shape && !made(name));
+    fitting.map(|(name, plane)| (name.to_string(), plane.clone())).collect()
+}
