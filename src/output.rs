@@ -92,6 +92,13 @@ pub(crate) fn refuse_input<'a>(path: &Path, mut inputs: impl Iterator<Item = &'a
     if inputs.any(|f| f.is_file(&meta)) { Err(Error::OutputIsInput { path: path.to_path_buf() }) } else { Ok(()) }
 }
 
+/// The same of the files behind some planes.
+pub(crate) fn refuse_source<'a>(path: &Path, mut planes: impl Iterator<Item = &'a Plane>) -> Result<()> {
+    let Ok(meta) = std::fs::metadata(path) else { return Ok(()) };
+    let is_source = |p: &Plane| p.section().is_some_and(|s| s.mapping().is_file(&meta));
+    if planes.any(is_source) { Err(Error::OutputIsInput { path: path.to_path_buf() }) } else { Ok(()) }
+}
+
 /// Bytes of headers and of pixels read so far in all files behind these planes.
 pub(crate) fn bytes_read<'a>(planes: impl Iterator<Item = &'a Plane>) -> (u64, u64) {
     let mut seen = HashSet::new();

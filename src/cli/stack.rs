@@ -2,52 +2,253 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, ValueEnum};
 
-use super::Common;
+use super::calibrate::{Calibration, split};
 use super::input::{InputArgs, PackArgs};
 use super::progress::with_progress;
-use crate::{AstroData, Result, Stack};
+use super::{Common, EngineChoice};
+use crate::{
+    AstroData, BitNames, Clip, Combine, Engine, Error, Flavour, Hierarchy, Map, Reject, Result, Stack, VarianceFrom,
+};
 
-#[derive(Clone, Copy, ValueEnum)]
-enum CombineArg {
-    Mean,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum RejectArg {
     None,
+    Minmax,
+    Sigclip,
+    Varclip,
 }
 
-#[derive(Args)]
-pub(super) struct StackArgs {
-    /// FITS files, each one frame; all extensions are stacked
-    #[arg(required = true, value_name = "IN")]
-    inputs: Vec<PathBuf>,
-    /// The stack: SCI, VAR and DQ for each extension
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FlavourArg {
+    /// Centre and spread of the samples that are still in, spread about the centre
+    Stable,
+    /// As Gemini DRAGONS does it, in single precision, with its quirks; on the CPU
+    Dragons,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum VarianceArg {
+    /// Propagated where all frames have a variance, else scatter
+    Auto,
+    Propagated,
+    Scatter,
+    /// Propagated, and SCATTER and CHISQ (scatter / propagated) beside it
+    Both,
+}
+
+/// What is done with the frames.
+#[derive(Args, Clone)]
+pub(super) struct MethodArgs {
     /// How the samples of a pixel become one
-    #[arg(long, value_enum, default_value = "mean")]
-    combine: CombineArg,
+    #[arg(long, default_value = "mean", value_name = "COMBINE", value_parser = combines())]
+    combine: Combine,
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
+    /// sigclip, varclip: standard deviations below the centre that stay [default: 3]
+    #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
+    lsigma: Option<f64>,
+    /// sigclip, varclip: standard deviations above the centre that stay [default: 3]
+    #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
+    hsigma: Option<f64>,
+    /// sigclip, varclip: most passes [default: until nothing more is rejected, at most 100]
+    #[arg(long, value_name = "N")]
+    max_iters: Option<u32>,
+    /// sigclip, varclip: the centre is the median [default]
+    #[arg(long, overrides_with = "no_mclip")]
+    mclip: bool,
+    /// sigclip, varclip: the centre is the mean
+    #[arg(long, action = ArgAction::SetTrue)]
+    no_mclip: bool,
+    /// minmax: lowest samples to leave out, of as many as there are frames [default: 0]
+    #[arg(long, value_name = "N")]
+    nlow: Option<usize>,
+    /// minmax: highest samples to leave out, of as many as there are frames [default: 0]
+    #[arg(long, value_name = "N")]
+    nhigh: Option<usize>,
+    /// Whose rules the rejection goes by
+    #[arg(long, value_enum, default_value = "stable")]
+    flavour: FlavourArg,
+    /// Which variance comes out
+    #[arg(long, value_enum, default_value = "auto")]
+    variance: VarianceArg,
+    /// Further planes: rejmap, rejlow, rejhigh, ngood, weight
+    #[arg(long, value_name = "MAP,...", value_delimiter = ',', value_parser = maps())]
+    maps: Vec<Map>,
     /// A factor for each frame
     #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
     scale: Option<Vec<f64>>,
     /// An offset for each frame, added after the factor
     #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
     zero: Option<Vec<f64>>,
+    /// What each frame becomes first, as '(frame - bias) / flat' with bias=FILE flat=FILE among the inputs
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    calibrate: Option<String>,
+    /// Mask bits from good to bad: levels by commas, bits of a level by +; 'none' for a level without bits
+    #[arg(long, value_name = "BITS,...")]
+    dq_levels: Option<String>,
+    /// Names of mask bits, as ghost=128,satellite=256
+    #[arg(long, value_name = "NAME=BIT,...")]
+    dq_names: Option<String>,
     /// Only this extension of each file: its EXTNAME and EXTVER
     #[arg(long, value_name = "NAME,VER", value_parser = parse_extension)]
-    ext: Option<(String, i64)>,
+    pub ext: Option<(String, i64)>,
     /// Do not use the frames' variances
     #[arg(long)]
     ignore_variance: bool,
     /// Do not use the frames' masks
     #[arg(long)]
     ignore_mask: bool,
+}
+
+fn combines() -> impl TypedValueParser<Value = Combine> {
+    let of = |name: String| match name.as_str() {
+        "average" => Combine::Mean,
+        name => Combine::ALL.into_iter().find(|c| c.name() == name).unwrap_or_default(),
+    };
+    PossibleValuesParser::new(Combine::ALL.map(Combine::name).into_iter().chain(["average"])).map(of)
+}
+
+fn maps() -> impl TypedValueParser<Value = Map> {
+    let of = |name: String| Map::ALL.into_iter().find(|m| m.name() == name).unwrap_or(Map::RejMap);
+    PossibleValuesParser::new(Map::ALL.map(Map::name)).map(of)
+}
+
+fn sigma(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x >= 0.0 => Ok(x),
+        _ => Err(format!("{text:?} is not a number from 0 on")),
+    }
+}
+
+impl MethodArgs {
+    fn clip(&self) -> Clip {
+        let default = Clip::default();
+        Clip {
+            lsigma: self.lsigma.unwrap_or(default.lsigma),
+            hsigma: self.hsigma.unwrap_or(default.hsigma),
+            mclip: !self.no_mclip,
+            max_iters: self.max_iters,
+        }
+    }
+
+    /// The rejection. What belongs to another is refused.
+    fn reject(&self) -> Result<Reject> {
+        let clips = matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
+        let given = [
+            ("--lsigma", self.lsigma.is_some(), clips),
+            ("--hsigma", self.hsigma.is_some(), clips),
+            ("--max-iters", self.max_iters.is_some(), clips),
+            ("--mclip", self.mclip, clips),
+            ("--no-mclip", self.no_mclip, clips),
+            ("--nlow", self.nlow.is_some(), self.reject == RejectArg::Minmax),
+            ("--nhigh", self.nhigh.is_some(), self.reject == RejectArg::Minmax),
+        ];
+        let name = self.reject.to_possible_value().map_or(String::new(), |v| v.get_name().to_string());
+        if let Some((option, ..)) = given.iter().find(|(_, given, belongs)| *given && !belongs) {
+            return Err(Error::Parameter(format!("{option} does not go with --reject {name}")));
+        }
+        Ok(match self.reject {
+            RejectArg::None => Reject::None,
+            RejectArg::Minmax => {
+                Reject::MinMax { nlow: self.nlow.unwrap_or_default(), nhigh: self.nhigh.unwrap_or_default() }
+            }
+            RejectArg::Sigclip => Reject::SigClip(self.clip()),
+            RejectArg::Varclip => Reject::VarClip(self.clip()),
+        })
+    }
+
+    /// The engine: that flavour has one alone.
+    pub(super) fn engine(&self, common: &Common) -> Result<Engine> {
+        match (self.flavour, common.engine) {
+            (FlavourArg::Dragons, EngineChoice::Auto) if common.adapter.is_none() => Engine::cpu(common.threads),
+            _ => common.engine(),
+        }
+    }
+
+    /// The files among the words, and what is said of the others.
+    pub(super) fn inputs(&self, words: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<(String, String)>)> {
+        match &self.calibrate {
+            Some(expression) => split(expression, words),
+            None => Ok((words.to_vec(), Vec::new())),
+        }
+    }
+
+    /// The stack of these files.
+    pub(super) fn stack(
+        &self,
+        paths: &[PathBuf],
+        given: Vec<(String, String)>,
+        input: &InputArgs,
+        common: &Common,
+    ) -> Result<Stack> {
+        let mut inputs = paths.iter().map(|p| input.open(p)).collect::<Result<Vec<_>>>()?;
+        let calibration = match &self.calibrate {
+            Some(expression) => Some(Calibration::open(expression, given, input, self.ext.as_ref())?),
+            None => None,
+        };
+        let others = calibration.iter().flat_map(Calibration::files);
+        for reason in inputs.iter().chain(others).flat_map(AstroData::left_out) {
+            common.say(&format!("warning: left out: {reason}"));
+        }
+        if let Some((name, ver)) = &self.ext {
+            inputs = inputs.iter().map(|i| i.only(name, *ver)).collect::<Result<_>>()?;
+        }
+        let names = match &self.dq_names {
+            Some(text) => BitNames::default().parse(text)?,
+            None => BitNames::default(),
+        };
+        let hierarchy = match &self.dq_levels {
+            Some(text) => Hierarchy::parse(text, &names)?,
+            None => Hierarchy::default(),
+        };
+        let first = inputs.first().cloned();
+        let mut stack = Stack::of(inputs)
+            .combine(self.combine)
+            .reject(self.reject()?)
+            .flavour(match self.flavour {
+                FlavourArg::Stable => Flavour::Stable,
+                FlavourArg::Dragons => Flavour::Dragons,
+            })
+            .variance_from(match self.variance {
+                VarianceArg::Auto => VarianceFrom::Auto,
+                VarianceArg::Propagated => VarianceFrom::Propagated,
+                VarianceArg::Scatter => VarianceFrom::Scatter,
+                VarianceArg::Both => VarianceFrom::Both,
+            })
+            .maps(self.maps.iter().copied())
+            .hierarchy(hierarchy)
+            .bit_names(names)
+            .use_variance(!self.ignore_variance)
+            .use_mask(!self.ignore_mask)
+            .memory(common.memory);
+        if let Some(scale) = &self.scale {
+            stack = stack.scale(scale.clone());
+        }
+        if let Some(zero) = &self.zero {
+            stack = stack.zero(zero.clone());
+        }
+        if let (Some(calibration), Some(first)) = (calibration, first) {
+            stack = stack.history(calibration.history());
+            stack = stack.calibrate(move |frame, extension| calibration.of(frame, &first, extension));
+        }
+        Ok(stack)
+    }
+}
+
+#[derive(Args)]
+pub(super) struct StackArgs {
+    /// FITS files, each one frame; all extensions are stacked. With --calibrate also NAME=FILE
+    #[arg(required = true, value_name = "IN")]
+    inputs: Vec<PathBuf>,
+    /// The stack: SCI, VAR and DQ for each extension
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    method: MethodArgs,
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
@@ -61,30 +262,13 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     let stop = super::signals::stop_flag()?;
     // Cheap refusals come before any work.
     crate::fits::check_target(&args.output, common.overwrite)?;
-    let used: Vec<&Path> = args.inputs.iter().chain([&args.output]).map(PathBuf::as_path).collect();
+    let (paths, given) = args.method.inputs(&args.inputs)?;
+    let others = given.iter().map(|(_, text)| Path::new(text));
+    let used: Vec<&Path> = paths.iter().chain([&args.output]).map(PathBuf::as_path).chain(others).collect();
     let stats_file = common.stats_file(&used)?;
-    let mut inputs = args.inputs.iter().map(|p| args.input.open(p)).collect::<Result<Vec<_>>>()?;
-    for reason in inputs.iter().flat_map(AstroData::left_out) {
-        common.say(&format!("warning: left out: {reason}"));
-    }
-    if let Some((name, ver)) = &args.ext {
-        inputs = inputs.iter().map(|i| i.only(name, *ver)).collect::<Result<_>>()?;
-    }
-    let engine = common.engine()?;
-    let CombineArg::Mean = args.combine;
-    let RejectArg::None = args.reject;
-    let mut stack = Stack::of(inputs)
-        .use_variance(!args.ignore_variance)
-        .use_mask(!args.ignore_mask)
-        .memory(common.memory)
-        .compression(args.pack.compression())
-        .cancel(stop);
-    if let Some(scale) = &args.scale {
-        stack = stack.scale(scale.clone());
-    }
-    if let Some(zero) = &args.zero {
-        stack = stack.zero(zero.clone());
-    }
+    let engine = args.method.engine(common)?;
+    let stack = args.method.stack(&paths, given, &args.input, common)?;
+    let stack = stack.compression(args.pack.compression()).cancel(stop);
     let write = |progress| stack.watched(progress).write(&engine, &args.output, common.overwrite);
     let stats = with_progress(common.quiet, write)?;
     common.finish(&stats, stats_file, &engine, "frames")

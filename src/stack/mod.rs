@@ -27,7 +27,9 @@ use crate::expr::plan::Options;
 use crate::fits::{FitsWriter, HduSpec, Header, RawHdu};
 use crate::kernels::stack::{Affine, Errors, Method, Shares};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
+use crate::output::{
+    FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, refuse_source, settings_methods, spooled,
+};
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
@@ -279,6 +281,8 @@ impl Stack {
         let mut counters = Counters::default();
         let plans = self.plans(engine, &mut counters)?;
         let before = read_so_far(&plans).1;
+        let leaves = plans.iter().filter_map(|p| p.computed.as_ref()).flat_map(|c| &c.leaves);
+        refuse_source(path, leaves.flat_map(NDAstroData::planes))?;
         let mut firsts = Vec::new();
         let mut images = Vec::new();
         for plan in &plans {
