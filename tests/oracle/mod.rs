@@ -33,6 +33,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary includes this file and uses its own part of it")]
 
 pub mod expr;
+pub mod stack;
 
 /// The mask bit of a pixel that holds no data.
 pub const NO_DATA: u32 = 16;

@@ -1,0 +1,656 @@
+//! Rejection and combination of made frames against the oracle of `tests/oracle/stack.rs`.
+//!
+//! Bounds: data, variances and their ratio within 4 ULP of the type of the result; masks and counts exactly. Means, weighted
+//! means and sums near 0 are the rest of terms that cancelled: there 4 ULP of the largest term's share are allowed, no more.
+//! The scatter of a weighted mean grows by the square of what its centre is off, and samples that are all the same have no
+//! other scatter: there the square of the last places of a sum is allowed ([`off_centre`]).
+//! Pixels with a sample within 8 ULP of a limit are left out, and may be 3 percent at most; ties on a limit, which must stay,
+//! have tests of their own.
+
+use std::collections::BTreeMap;
+
+use ndarray::{ArrayD, IxDyn};
+use ndastro::{AstroData, Clip, Combine, DType, Engine, Map, NDAstroData, Reject, Stack, Stats, VarianceFrom};
+
+use crate::Check;
+use crate::cases::text;
+use crate::frames::{Made, Recipe, Rng, Type, make};
+use crate::oracle::stack::{self as judge, Rules, Stacked, ulp};
+use crate::oracle::{LEVELS, Sample};
+
+pub const ALL: &[(&str, Check)] = &[
+    ("stack_mean", |e| row(e, Combine::Mean)),
+    ("stack_wtmean", |e| row(e, Combine::WtMean)),
+    ("stack_median", |e| row(e, Combine::Median)),
+    ("stack_lmedian", |e| row(e, Combine::LMedian)),
+    ("stack_sum", |e| row(e, Combine::Sum)),
+    ("stack_min", |e| row(e, Combine::Min)),
+    ("stack_max", |e| row(e, Combine::Max)),
+    ("stack_std", |e| row(e, Combine::Std)),
+    ("stack_types", types),
+    ("stack_scale_and_zero", scale_and_zero),
+    ("stack_odd_shapes", odd_shapes),
+    ("stack_counts_around_networks", counts_around_networks),
+    ("stack_two_thousand_frames", two_thousand_frames),
+    ("stack_outliers_at_a_high_level", outliers_at_a_high_level),
+    ("stack_ties_on_the_limit_stay", ties_on_the_limit_stay),
+    ("stack_equal_extremes", equal_extremes),
+    ("stack_variances_of_zero", variances_of_zero),
+    ("stack_undone_where_all_went", undone_where_all_went),
+    ("stack_scatter_though_there_are_variances", scatter_though_there_are_variances),
+    ("stack_tiles_do_not_matter", tiles_do_not_matter),
+    ("stack_threads_do_not_matter", threads_do_not_matter),
+];
+
+/// All planes of a stack, as numbers.
+struct Got {
+    data: Vec<f64>,
+    variance: Vec<f64>,
+    dq: Vec<u32>,
+    maps: BTreeMap<String, Vec<f64>>,
+    double: bool,
+    stats: Stats,
+}
+
+impl Got {
+    fn of((result, stats): (AstroData, Stats)) -> Result<Got, String> {
+        // A fallback would compare the CPU with itself.
+        if let Some(w) = stats.warnings.iter().find(|w| w.contains("CPU")) {
+            return Err(format!("the engine did not do it: {w}"));
+        }
+        let nd = &result[0];
+        let values = |p: &ndastro::Pixels| p.to_f64().into_iter().collect::<Vec<f64>>();
+        let data = nd.data().map_err(text)?;
+        let mut maps = BTreeMap::new();
+        for name in nd.other_names() {
+            let plane = nd.other(name).map_err(text)?.ok_or("a plane without pixels")?;
+            maps.insert(name.to_string(), values(plane));
+        }
+        Ok(Got {
+            double: data.dtype() == DType::F64,
+            data: values(data),
+            variance: values(nd.variance().map_err(text)?.ok_or("no variance came out")?),
+            // A stack whose pixels can never be flagged has no mask: all are good.
+            dq: match nd.mask().map_err(text)? {
+                Some(mask) => values(mask).into_iter().map(|v| v as u32).collect(),
+                None => vec![0; nd.shape().iter().product()],
+            },
+            maps,
+            stats,
+        })
+    }
+
+    fn map(&self, name: &str) -> Result<&[f64], String> {
+        self.maps.get(name).map(Vec::as_slice).ok_or(format!("no plane {name}"))
+    }
+
+    /// For comparisons to the bit.
+    fn bits(&self) -> Vec<u64> {
+        let planes = [&self.data, &self.variance].into_iter().chain(self.maps.values());
+        planes.flatten().map(|v| v.to_bits()).chain(self.dq.iter().map(|&m| u64::from(m))).collect()
+    }
+}
+
+fn build(made: &Made, recipe: &Recipe, combine: Combine, reject: Reject) -> Stack {
+    let mut stack = Stack::new(made.frames.iter().cloned()).combine(combine).reject(reject).maps(Map::ALL);
+    if recipe.variance {
+        stack = stack.variance_from(VarianceFrom::Both);
+    }
+    if let Some(scale) = &recipe.scale {
+        stack = stack.scale(scale.clone());
+    }
+    if let Some(zero) = &recipe.zero {
+        stack = stack.zero(zero.clone());
+    }
+    stack
+}
+
+fn evaluate(stack: &Stack, engine: &Engine) -> Result<Got, String> {
+    Got::of(stack.eval(engine).map_err(text)?)
+}
+
+/// In the oracle's words.
+fn rules(combine: Combine, reject: Reject, double: bool) -> Rules {
+    let clip = |c: Clip| judge::Clip {
+        lsigma: c.lsigma,
+        hsigma: c.hsigma,
+        median: c.mclip,
+        passes: c.max_iters.unwrap_or(100),
+    };
+    Rules {
+        combine: match combine {
+            Combine::Mean => judge::Combine::Mean,
+            Combine::WtMean => judge::Combine::WtMean,
+            Combine::Median => judge::Combine::Median,
+            Combine::LMedian => judge::Combine::LMedian,
+            Combine::Sum => judge::Combine::Sum,
+            Combine::Min => judge::Combine::Min,
+            Combine::Max => judge::Combine::Max,
+            Combine::Std => judge::Combine::Std,
+            other => panic!("the oracle has no {other:?}"),
+        },
+        reject: match reject {
+            Reject::None => judge::Reject::None,
+            Reject::MinMax { nlow, nhigh } => judge::Reject::MinMax(nlow, nhigh),
+            Reject::SigClip(c) => judge::Reject::SigClip(clip(c)),
+            Reject::VarClip(c) => judge::Reject::VarClip(clip(c)),
+            other => panic!("the oracle has no {other:?}"),
+        },
+        double,
+    }
+}
+
+fn oracle(samples: &[Vec<Sample>], recipe: &Recipe, rules: &Rules) -> Vec<Stacked> {
+    let scale = recipe.scale.clone().unwrap_or_else(|| vec![1.0; recipe.frames]);
+    let zero = recipe.zero.clone().unwrap_or_else(|| vec![0.0; recipe.frames]);
+    samples.iter().map(|s| judge::stack(s, &scale, &zero, &LEVELS, rules)).collect()
+}
+
+/// How many pixels were compared in all, and how many left out.
+#[derive(Default)]
+struct Count {
+    all: usize,
+    close: usize,
+}
+
+impl Count {
+    fn enough(&self) -> Result<(), String> {
+        if self.close * 100 > self.all * 3 {
+            return Err(format!("{} of {} pixels were too close to a limit to be compared", self.close, self.all));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a number is the wanted one within 4 ULP, also at the size of what it is the rest of.
+fn near(got: f64, want: f64, size: f64, double: bool) -> bool {
+    let rounded = if double { want } else { f64::from(want as f32) };
+    if got == rounded || (got.is_nan() && want.is_nan()) {
+        return true;
+    }
+    (got - rounded).abs() <= 4.0 * ulp(rounded.abs().max(size), double)
+}
+
+/// What the scatter may have of a centre that is off. Quotients by variances are not exact, so weights make a mean of equal
+/// samples differ from them by some last places of the sum: of 40 bits, where f32 is summed in f64 or in pairs of f32;
+/// of f64, where f64 is. Other combinations have exact means of equal samples.
+fn off_centre(w: &Stacked, combine: Combine, double: bool) -> f64 {
+    let places = if double { 2f64.powi(-50) } else { 2f64.powi(-40) };
+    if combine == Combine::WtMean { (places * w.largest).powi(2) } else { 0.0 }
+}
+
+/// One line a plane that differs: how often, and where first.
+fn against(got: &Got, want: &[Stacked], combine: Combine, count: &mut Count) -> Result<(), String> {
+    if got.data.len() != want.len() {
+        return Err(format!("{} pixels, want {}", got.data.len(), want.len()));
+    }
+    count.all += want.len();
+    count.close += want.iter().filter(|w| w.close).count();
+    let mut complaints = Vec::new();
+    let mut plane =
+        |name: &str, got: &[f64], wanted: &dyn Fn(&Stacked) -> f64, agree: &dyn Fn(f64, f64, &Stacked) -> bool| {
+            let bad = |&p: &usize| !want[p].close && !agree(got[p], wanted(&want[p]), &want[p]);
+            let bad: Vec<usize> = (0..want.len()).filter(bad).collect();
+            if let Some(&p) = bad.first() {
+                let (found, wanted) = (got[p], wanted(&want[p]));
+                complaints.push(format!("{name}: {} differ, at {p}: got {found:?}, want {wanted:?}", bad.len()));
+                complaints.push(format!("    {:?}", want[p]));
+            }
+        };
+    let double = got.double;
+    // Only these are sums of terms of both signs.
+    let value_size = |w: &Stacked| match combine {
+        Combine::Mean | Combine::WtMean => w.largest / f64::from(w.good.max(1)),
+        Combine::Sum => w.largest,
+        _ => 0.0,
+    };
+    let exact = |got: f64, want: f64, _: &Stacked| got == want;
+    let close = |got: f64, want: f64, _: &Stacked| near(got, want, 0.0, double);
+    plane("data", &got.data, &|w| w.value, &|got, want, w| near(got, want, value_size(w), double));
+    let scatter = |got: f64, want: f64, w: &Stacked| {
+        near(got, want, 0.0, double) || (got - want).abs() <= off_centre(w, combine, double)
+    };
+    plane("variance", &got.variance, &|w| w.propagated.unwrap_or(w.scatter), &|got, want, w| match w.propagated {
+        Some(_) => close(got, want, w),
+        None => scatter(got, want, w),
+    });
+    let dq: Vec<f64> = got.dq.iter().map(|&m| f64::from(m)).collect();
+    plane("dq", &dq, &|w| f64::from(w.dq), &exact);
+    plane("NGOOD", got.map("NGOOD")?, &|w| f64::from(w.good), &exact);
+    plane("REJLOW", got.map("REJLOW")?, &|w| f64::from(w.low), &exact);
+    plane("REJHIGH", got.map("REJHIGH")?, &|w| f64::from(w.high), &exact);
+    plane("REJMAP", got.map("REJMAP")?, &|w| f64::from(w.low + w.high), &exact);
+    plane("WEIGHT", got.map("WEIGHT")?, &|w| w.weight, &close);
+    if want.iter().any(|w| w.propagated.is_some()) {
+        plane("SCATTER", got.map("SCATTER")?, &|w| w.scatter, &scatter);
+        plane("CHISQ", got.map("CHISQ")?, &|w| w.ratio, &|got, want, w| {
+            let off = off_centre(w, combine, double) / w.propagated.unwrap_or(1.0);
+            near(got, want, 0.0, double) || (got - want).abs() <= off
+        });
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
+}
+
+fn check(
+    engine: &Engine,
+    made: &Made,
+    recipe: &Recipe,
+    (combine, reject): (Combine, Reject),
+    count: &mut Count,
+) -> Result<(), String> {
+    let what = |e: String| format!("{combine:?}, {reject:?}, {recipe:?}:\n{e}");
+    let got = evaluate(&build(made, recipe, combine, reject), engine).map_err(what)?;
+    let want = oracle(&made.samples, recipe, &rules(combine, reject, got.double));
+    against(&got, &want, combine, count).map_err(what)
+}
+
+fn clip(lsigma: f64, hsigma: f64, mclip: bool, max_iters: Option<u32>) -> Clip {
+    Clip { lsigma, hsigma, mclip, max_iters }
+}
+
+/// Rejections of every kind that leave something of so many frames.
+fn rejections(frames: usize) -> Vec<Reject> {
+    let mut all = vec![
+        Reject::None,
+        Reject::MinMax { nlow: frames / 4, nhigh: frames / 3 },
+        Reject::SigClip(Clip::default()),
+        Reject::SigClip(clip(1.5, 2.5, false, None)),
+        Reject::SigClip(clip(2.0, 1.0, true, Some(1))),
+        Reject::SigClip(clip(f64::INFINITY, 2.0, true, Some(2))),
+        Reject::SigClip(clip(0.3, 0.3, false, None)),
+        Reject::VarClip(Clip::default()),
+        Reject::VarClip(clip(1.1, 1.7, false, None)),
+        Reject::VarClip(clip(1.0, f64::INFINITY, true, Some(1))),
+        Reject::VarClip(clip(0.01, 0.02, false, None)),
+    ];
+    if frames > 2 {
+        all.push(Reject::MinMax { nlow: 1, nhigh: 1 });
+    }
+    all
+}
+
+/// One combination by every rejection, with and without variances and masks, at every number of frames.
+fn row(engine: &Engine, combine: Combine) -> Result<(), String> {
+    let mut count = Count::default();
+    for frames in [1, 2, 3, 5, 20, 33, 100, 300] {
+        for (variance, mask) in [(true, true), (true, false), (false, true), (false, false)] {
+            // The oracle is slow: of many frames fewer pixels, the ugly ones all the same.
+            let shape: &[usize] = match frames {
+                300 => &[2, 33],
+                100 => &[3, 33],
+                _ => &[7, 29],
+            };
+            let recipe = Recipe { variance, mask, ..Recipe::new(shape, frames) };
+            let made = make(&recipe, 11 + frames as u64);
+            for reject in rejections(frames) {
+                check(engine, &made, &recipe, (combine, reject), &mut count)?;
+            }
+        }
+    }
+    count.enough()
+}
+
+/// A few rejections by every combination.
+fn few(engine: &Engine, recipe: &Recipe, seed: u64) -> Result<(), String> {
+    let mut count = Count::default();
+    let made = make(recipe, seed);
+    for combine in Combine::ALL {
+        for reject in [
+            Reject::None,
+            Reject::MinMax { nlow: recipe.frames / 4, nhigh: recipe.frames / 3 },
+            Reject::SigClip(clip(2.0, 2.5, true, None)),
+            Reject::VarClip(clip(2.5, 2.0, false, None)),
+        ] {
+            check(engine, &made, recipe, (combine, reject), &mut count)?;
+        }
+    }
+    count.enough()
+}
+
+fn types(engine: &Engine) -> Result<(), String> {
+    let types = [
+        (vec![Type::U8], 100.0),
+        (vec![Type::I16], -300.0),
+        (vec![Type::U16], 60_000.0),
+        (vec![Type::I32], -2.0e9),
+        (vec![Type::F64], 1e6),
+        (vec![Type::F64], -1e-3),
+        (vec![Type::F32], 1e-6),
+        (vec![Type::U16, Type::F32, Type::I16], 1000.0),
+        (vec![Type::U16, Type::F64, Type::F32, Type::I32, Type::U8], 200.0),
+    ];
+    for (types, level) in types {
+        for variance in [true, false] {
+            few(engine, &Recipe { types: types.clone(), level, variance, ..Recipe::new(&[5, 23], 11) }, 5)?;
+        }
+    }
+    Ok(())
+}
+
+fn scale_and_zero(engine: &Engine) -> Result<(), String> {
+    let scale = Some(vec![1.0, 0.95, 1.1, 1.0 / 3.0, 1e-1, 2.7, 1.01]);
+    let zero = Some(vec![-5.0, 0.1, 0.0, 1e-9, 1234.678, -0.3, 7.0]);
+    for variance in [true, false] {
+        for types in [vec![Type::F32], vec![Type::U16], vec![Type::F64]] {
+            let (scale, zero) = (scale.clone(), zero.clone());
+            let both = Recipe { scale, zero, types, variance, ..Recipe::new(&[5, 23], 7) };
+            few(engine, &both, 6)?;
+            few(engine, &Recipe { zero: None, ..both.clone() }, 7)?;
+            few(engine, &Recipe { scale: None, ..both.clone() }, 8)?;
+            // The level is taken away, so that terms cancel.
+            few(engine, &Recipe { scale: None, zero: Some(vec![-1000.0; 7]), ..both }, 9)?;
+        }
+    }
+    Ok(())
+}
+
+fn odd_shapes(engine: &Engine) -> Result<(), String> {
+    let shapes: [&[usize]; 9] = [&[1], &[1, 1], &[63], &[64], &[65], &[129, 1], &[1, 130], &[3, 5, 7], &[1, 2, 3, 11]];
+    shapes.iter().try_for_each(|shape| few(engine, &Recipe::new(shape, 9), 4))
+}
+
+/// Powers of two and their neighbours, past 64.
+fn counts_around_networks(engine: &Engine) -> Result<(), String> {
+    [4, 6, 7, 8, 9, 15, 16, 17, 31, 32, 34, 63, 64, 65, 70, 127, 128, 129]
+        .iter()
+        .try_for_each(|&n| few(engine, &Recipe::new(&[2, 13], n), n as u64))
+}
+
+fn two_thousand_frames(engine: &Engine) -> Result<(), String> {
+    let recipe = Recipe { level: 1e5, ..Recipe::new(&[1, 7], 2000) };
+    let (made, mut count) = (make(&recipe, 1), Count::default());
+    for combine in [Combine::Mean, Combine::Median, Combine::Std] {
+        for reject in [Reject::SigClip(Clip::default()), Reject::VarClip(Clip::default())] {
+            check(engine, &made, &recipe, (combine, reject), &mut count)?;
+        }
+    }
+    check(engine, &made, &recipe, (Combine::LMedian, Reject::MinMax { nlow: 300, nhigh: 500 }), &mut count)?;
+    // Seven pixels say nothing of percents.
+    if count.close * 5 > count.all {
+        Err(format!("{} of {} pixels were close", count.close, count.all))
+    } else {
+        Ok(())
+    }
+}
+
+fn array<T>(values: Vec<T>) -> ArrayD<T> {
+    let n = values.len();
+    ArrayD::from_shape_vec(IxDyn(&[n]), values).expect("as many values as pixels")
+}
+
+/// An outlier of 20 sigma in one frame of each pixel, at a level where the squares of f32 have no digit left for sigma.
+fn outliers_at_a_high_level(engine: &Engine) -> Result<(), String> {
+    const N: usize = 20;
+    const PIXELS: usize = 200;
+    for sigma in [1.0, 30.0, 1000.0] {
+        let mut rng = Rng::new(3);
+        let mut cube = vec![vec![0f32; PIXELS]; N];
+        for p in 0..PIXELS {
+            for frame in &mut cube {
+                frame[p] = (1e6 + sigma * rng.normal()) as f32;
+            }
+            let high = p % 2 == 0;
+            cube[p % N][p] = (1e6 + if high { 20.0 } else { -20.0 } * sigma) as f32;
+        }
+        for (mclip, by_variance) in [(true, false), (false, false), (true, true)] {
+            let frames = cube.iter().map(|frame| {
+                let nd = NDAstroData::new(array(frame.clone()));
+                nd.with_variance(array(vec![(sigma * sigma) as f32; PIXELS])).expect("one shape")
+            });
+            let clip = clip(4.0, 4.0, mclip, None);
+            let reject = if by_variance { Reject::VarClip(clip) } else { Reject::SigClip(clip) };
+            let stack = Stack::new(frames).combine(Combine::Max).reject(reject).maps(Map::ALL);
+            let got = evaluate(&stack, engine)?;
+            for p in 0..PIXELS {
+                let (low, high, left) = (got.map("REJLOW")?[p], got.map("REJHIGH")?[p], got.map("NGOOD")?[p]);
+                let found = if p % 2 == 0 { high } else { low };
+                if found < 1.0 || low + high > 3.0 || left != N as f64 - low - high || got.data[p] > 1e6 + 8.0 * sigma {
+                    let what = format!("sigma {sigma}, {reject:?}, pixel {p}");
+                    return Err(format!("{what}: {low} low, {high} high, {left} left, largest {}", got.data[p]));
+                }
+            }
+            if stack_rejected(&got) != got.stats.rejected {
+                return Err(format!("{} rejected, {} counted", stack_rejected(&got), got.stats.rejected));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn stack_rejected(got: &Got) -> u64 {
+    got.maps.get("REJMAP").map_or(0, |m| m.iter().sum::<f64>() as u64)
+}
+
+/// One pixel of these values, with variances if there are.
+fn pixel(values: &[f64], variances: &[f64], t: Type) -> Vec<NDAstroData> {
+    let one = |(i, &v): (usize, &f64)| {
+        let nd = match t {
+            Type::U16 => NDAstroData::new(array(vec![v as u16])),
+            Type::F64 => NDAstroData::new(array(vec![v])),
+            _ => NDAstroData::new(array(vec![v as f32])),
+        };
+        match variances.get(i) {
+            Some(&w) => nd.with_variance(array(vec![w as f32])).expect("one shape"),
+            None => nd,
+        }
+    };
+    values.iter().enumerate().map(one).collect()
+}
+
+/// Whole numbers, so that every side of the comparison is exact: a sample on its limit stays, one past it goes.
+fn ties_on_the_limit_stay(engine: &Engine) -> Result<(), String> {
+    let inf = f64::INFINITY;
+    let sig = |k: f64, mclip, max_iters| Reject::SigClip(clip(k, k, mclip, max_iters));
+    let var = |k: f64, mclip| Reject::VarClip(clip(k, k, mclip, None));
+    // What is rejected low, what high.
+    let cases: Vec<(&[f64], &[f64], Reject, (f64, f64))> = vec![
+        // Median 10, sigma^2 1600 / 4: 50 is at 2 sigma.
+        (&[10.0, 10.0, 10.0, 50.0], &[], sig(2.0, true, None), (0.0, 0.0)),
+        (&[10.0, 10.0, 10.0, 50.0], &[], sig(1.9375, true, None), (0.0, 1.0)),
+        (&[50.0, 50.0, 10.0, 50.0], &[], sig(2.0, true, None), (0.0, 0.0)),
+        (&[50.0, 50.0, 10.0, 50.0], &[], sig(1.9375, true, None), (1.0, 0.0)),
+        // Mean 20, sigma^2 (100 * 4 + 1600) / 5 = 400: 60 is at 2 sigma.
+        (&[10.0, 60.0, 10.0, 10.0, 10.0], &[], sig(2.0, false, None), (0.0, 0.0)),
+        (&[10.0, 60.0, 10.0, 10.0, 10.0], &[], sig(1.9375, false, None), (0.0, 1.0)),
+        // All are at 1 sigma.
+        (&[1.0, 3.0], &[], sig(1.0, false, None), (0.0, 0.0)),
+        (&[1.0, 3.0, 1.0, 3.0], &[], sig(1.0, true, None), (0.0, 0.0)),
+        // All the same: nothing is beyond a limit of no width.
+        (&[7.0; 5], &[], sig(0.0, true, None), (0.0, 0.0)),
+        (&[7.0; 5], &[0.0; 5], var(3.0, true), (0.0, 0.0)),
+        (&[7.0; 5], &[0.0; 5], Reject::VarClip(clip(inf, inf, true, None)), (0.0, 0.0)),
+        // 4 is 6 below the median, its own sigma 3.
+        (&[10.0, 10.0, 10.0, 4.0], &[1.0, 1.0, 1.0, 9.0], var(2.0, true), (0.0, 0.0)),
+        (&[10.0, 10.0, 10.0, 4.0], &[1.0, 1.0, 1.0, 9.0], var(1.9375, true), (1.0, 0.0)),
+        (&[10.0, 10.0, 10.0, 16.0], &[1.0, 1.0, 1.0, 9.0], var(2.0, true), (0.0, 0.0)),
+        (&[10.0, 10.0, 10.0, 16.0], &[0.0, 0.0, 0.0, 9.0], var(1.9375, true), (0.0, 1.0)),
+    ];
+    for (values, variances, reject, want) in cases {
+        for t in [Type::F32, Type::U16, Type::F64] {
+            for (scale, zero) in [(1.0, 0.0), (4.0, 0.0), (0.5, 64.0), (1.0, 1000.0)] {
+                let frames = pixel(values, variances, t);
+                let n = frames.len();
+                let stack = Stack::new(frames).reject(reject).maps(Map::ALL);
+                let stack = stack.scale(vec![scale; n]).zero(vec![zero; n]);
+                let got = evaluate(&stack, engine)?;
+                let found = (got.map("REJLOW")?[0], got.map("REJHIGH")?[0]);
+                if found != want {
+                    let what = format!("{values:?} {variances:?} {t:?} scale {scale} zero {zero}, {reject:?}");
+                    return Err(format!("{what}: low and high {found:?}, want {want:?}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The variance of the first frame that has the extreme; and which of equals go, told by their variances.
+fn equal_extremes(engine: &Engine) -> Result<(), String> {
+    let values = [5.0, 2.0, 5.0, 2.0, 3.0];
+    let variances = [1.0, 2.0, 4.0, 8.0, 16.0];
+    let minmax = |nlow, nhigh| Reject::MinMax { nlow, nhigh };
+    let cases = [
+        (Combine::Min, Reject::None, 2.0, 2.0),
+        (Combine::Max, Reject::None, 5.0, 1.0),
+        // The lowest is frame 1, the highest frame 2.
+        (Combine::Min, minmax(1, 1), 2.0, 8.0),
+        (Combine::Max, minmax(1, 1), 5.0, 1.0),
+        (Combine::Sum, minmax(1, 1), 10.0, 1.0 + 8.0 + 16.0),
+        (Combine::Sum, minmax(1, 0), 15.0, 1.0 + 4.0 + 8.0 + 16.0),
+        (Combine::Sum, minmax(0, 1), 12.0, 1.0 + 2.0 + 8.0 + 16.0),
+        (Combine::Sum, minmax(2, 2), 3.0, 16.0),
+        (Combine::Median, minmax(0, 3), 2.0, 10.0 / 4.0),
+    ];
+    for t in [Type::F32, Type::U16, Type::F64] {
+        for (combine, reject, value, variance) in cases {
+            let stack = Stack::new(pixel(&values, &variances, t)).combine(combine).reject(reject).maps(Map::ALL);
+            let got = evaluate(&stack, engine)?;
+            if (got.data[0], got.variance[0]) != (value, variance) {
+                let found = (got.data[0], got.variance[0]);
+                return Err(format!("{t:?} {combine:?} {reject:?}: {found:?}, want {:?}", (value, variance)));
+            }
+        }
+    }
+    // Many ties at many pixels.
+    for variance in [true, false] {
+        let recipe = Recipe { types: vec![Type::U8], level: 3.0, variance, ..Recipe::new(&[5, 40], 12) };
+        let (made, mut count) = (make(&recipe, 2), Count::default());
+        for combine in Combine::ALL {
+            for reject in [Reject::None, minmax(2, 3), minmax(0, 11), minmax(11, 0)] {
+                check(engine, &made, &recipe, (combine, reject), &mut count)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Samples that are certain: a third of them, and at some pixels all.
+fn variances_of_zero(engine: &Engine) -> Result<(), String> {
+    let recipe = Recipe { nasty: false, ..Recipe::new(&[3, 40], 9) };
+    let mut made = make(&recipe, 8);
+    for f in 0..recipe.frames {
+        let mut variances = Vec::new();
+        for (p, samples) in made.samples.iter_mut().enumerate() {
+            if (p + f) % 3 == 0 || p % 10 == 0 {
+                samples[f].variance = Some(if p % 2 == 0 { 0.0 } else { -2.0 });
+            }
+            variances.push(samples[f].variance.unwrap_or(0.0) as f32);
+        }
+        let plane = ArrayD::from_shape_vec(IxDyn(&recipe.shape), variances).map_err(|e| e.to_string())?;
+        made.frames[f] = made.frames[f].clone().with_variance(plane).map_err(text)?;
+    }
+    let mut count = Count::default();
+    for combine in Combine::ALL {
+        for reject in [
+            Reject::None,
+            Reject::MinMax { nlow: 2, nhigh: 2 },
+            Reject::SigClip(clip(2.0, 2.0, true, None)),
+            // A certain sample is out unless it is the centre; where all are, none is.
+            Reject::VarClip(Clip::default()),
+            Reject::VarClip(clip(f64::INFINITY, f64::INFINITY, false, None)),
+        ] {
+            check(engine, &made, &recipe, (combine, reject), &mut count)?;
+        }
+    }
+    count.enough()
+}
+
+/// Limits so narrow that of an even number of samples none is inside.
+fn undone_where_all_went(engine: &Engine) -> Result<(), String> {
+    for variance in [true, false] {
+        let recipe = Recipe { variance, mask: false, nasty: false, ..Recipe::new(&[5, 40], 8) };
+        let (made, mut count) = (make(&recipe, 8), Count::default());
+        for reject in [
+            Reject::SigClip(clip(1e-4, 1e-4, true, None)),
+            Reject::SigClip(clip(1e-4, 1e-4, false, Some(1))),
+            Reject::VarClip(clip(1e-4, 1e-4, true, None)),
+        ] {
+            for combine in Combine::ALL {
+                check(engine, &made, &recipe, (combine, reject), &mut count)?;
+            }
+            let got = evaluate(&build(&made, &recipe, Combine::Sum, reject), engine)?;
+            let undone = got.map("NGOOD")?.iter().filter(|&&n| n == 8.0).count();
+            if undone < 190 || got.stats.rejected != stack_rejected(&got) {
+                return Err(format!("{reject:?}: undone at {undone} of 200 pixels, {} rejected", got.stats.rejected));
+            }
+        }
+        count.enough()?;
+    }
+    Ok(())
+}
+
+/// Asked for alone, the scatter comes out, and variances that nothing needs are not read: what is not finite in them
+/// takes no sample away.
+fn scatter_though_there_are_variances(engine: &Engine) -> Result<(), String> {
+    let recipe = Recipe::new(&[7, 29], 9);
+    let made = make(&recipe, 4);
+    let bare: Vec<Vec<Sample>> =
+        made.samples.iter().map(|s| s.iter().map(|&s| Sample { variance: None, ..s }).collect()).collect();
+    let mut count = Count::default();
+    for (combine, reject, read) in [
+        (Combine::Mean, Reject::None, false),
+        (Combine::Median, Reject::SigClip(Clip::default()), false),
+        (Combine::Std, Reject::MinMax { nlow: 1, nhigh: 2 }, false),
+        (Combine::WtMean, Reject::None, true),
+        (Combine::Mean, Reject::VarClip(Clip::default()), true),
+    ] {
+        let stack = build(&made, &recipe, combine, reject).variance_from(VarianceFrom::Scatter);
+        let got = evaluate(&stack, engine)?;
+        let rules = rules(combine, reject, got.double);
+        let mut want = oracle(if read { &made.samples } else { &bare }, &recipe, &rules);
+        want.iter_mut().for_each(|w| w.propagated = None);
+        against(&got, &want, combine, &mut count).map_err(|e| format!("{combine:?} {reject:?}:\n{e}"))?;
+    }
+    count.enough()
+}
+
+/// The rejections and combinations whose passes go over a tile more than once.
+const STEADY: [(Combine, Reject); 5] = [
+    (Combine::Mean, Reject::SigClip(Clip { lsigma: 2.0, hsigma: 2.0, mclip: true, max_iters: None })),
+    (Combine::Median, Reject::None),
+    (Combine::WtMean, Reject::VarClip(Clip { lsigma: 2.0, hsigma: 2.0, mclip: false, max_iters: None })),
+    (Combine::Sum, Reject::MinMax { nlow: 2, nhigh: 3 }),
+    (Combine::Std, Reject::SigClip(Clip { lsigma: 2.0, hsigma: 3.0, mclip: false, max_iters: Some(2) })),
+];
+
+/// Any budget: bit-identical planes, also where a row is cut.
+fn tiles_do_not_matter(engine: &Engine) -> Result<(), String> {
+    for (variance, mask) in [(true, true), (false, false)] {
+        let recipe = Recipe { variance, mask, ..Recipe::new(&[5, 2003], 20) };
+        let made = make(&recipe, 1);
+        for (combine, reject) in STEADY {
+            let stack = build(&made, &recipe, combine, reject);
+            let whole = evaluate(&stack, engine)?;
+            let first = if engine.adapter().is_some() { 400 << 10 } else { 200 << 10 };
+            for memory in [first, 3 * first] {
+                let cut = Got::of(stack.clone().memory(memory).eval(engine).map_err(text)?)?;
+                if memory == first && cut.stats.tiles < 3 {
+                    return Err(format!("{memory} bytes made {} tiles; nothing was tested", cut.stats.tiles));
+                }
+                if cut.bits() != whole.bits() {
+                    return Err(format!("{combine:?} {reject:?}: {} tiles, the result differs", cut.stats.tiles));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn threads_do_not_matter(engine: &Engine) -> Result<(), String> {
+    let recipe = Recipe::new(&[31, 37], 21);
+    let made = make(&recipe, 2);
+    for threads in [1, 2, 5] {
+        let other = match engine.adapter() {
+            Some(name) => Engine::gpu(Some(name), threads),
+            None => Engine::cpu(threads),
+        };
+        let other = other.map_err(text)?;
+        for (combine, reject) in STEADY {
+            let stack = build(&made, &recipe, combine, reject);
+            if evaluate(&stack, engine)?.bits() != evaluate(&stack, &other)?.bits() {
+                return Err(format!("{combine:?} {reject:?}: {threads} threads, the result differs"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,626 @@
+//! The oracle of rejection and combination: slow, obvious, one pixel at a time, no code of the crate.
+//!
+//! Which samples are usable and which the hierarchy takes: `mod.rs`. Here a sample has the value x = d s + z and the
+//! variance w = v s^2, or no sample has one. What is ordered and compared is y: x rounded to the compute type.
+//!
+//! **Rejection.** *minmax* takes int(n nlow / N + 0.001) samples of lowest y away and int(n nhigh / N + 0.001) of highest,
+//! of n samples taken of N frames; equal samples rank as their frames do. *sigclip* takes away, of those still in,
+//! y < c - l sigma and y > c + h sigma, with c the median or the mean and sigma^2 the mean of (y - c)^2: again and again,
+//! at most so many passes. *varclip* has the sample's own w in place of sigma^2; without variances it is sigclip. A sample
+//! on a limit stays. If nothing is left, nothing was rejected.
+//!
+//! **Low and high.** A rejected sample counts as low if it was below the centre when it went (for minmax: if its rank was
+//! among the lowest), else as high.
+//!
+//! **Combination.** The formulas stand beside their names in [`Combine`]. n is the number of samples left, m their mean, S
+//! the sum of (x - m)^2; the scatter of one sample is 0.
+//!
+//! **Close.** Engines may disagree about a sample that lies on a limit but for rounding. A pixel is close if a sample was
+//! ever within 8 ULP of its limit (of the compute type, at the larger of both). A sample at the centre itself is not: it
+//! is on no side of it.
+//!
+//! **Factors of medians.** Published numbers, the same as the crate's; the tests integrate the densities of the order
+//! statistics and find them right to 0.1 percent.
+//!
+//! **Own error.** As the mean's: pairs of f64, rounded once.
+
+use super::{NO_DATA, Pair, Sample, least_bad, sum};
+
+/// Value; propagated variance; scatter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// sum x / n; sum w / n^2; S / (n (n - 1)).
+    Mean,
+    /// sum (x/w) / sum (1/w); 1 / sum (1/w); sum ((x - value)^2 / w) / ((n - 1) sum (1/w)). If a w is 0: the plain mean of
+    /// those whose w is 0; 0; their plain scatter.
+    WtMean,
+    /// The middle y, or the mean of both; f(n) times the mean's.
+    Median,
+    /// The middle y, or the lower of both; g(n) times the mean's.
+    LMedian,
+    /// sum x; sum w; n S / (n - 1).
+    Sum,
+    /// The least y; w of the first frame that has it; S / (n - 1).
+    Min,
+    /// The same of the largest.
+    Max,
+    /// sqrt(S / n); sum (x - m)^2 w / (n S), 0 if S is; S / (2 n (n - 1)).
+    Std,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Clip {
+    pub lsigma: f64,
+    pub hsigma: f64,
+    /// The centre is the median, else the mean.
+    pub median: bool,
+    pub passes: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reject {
+    None,
+    MinMax(usize, usize),
+    SigClip(Clip),
+    VarClip(Clip),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub combine: Combine,
+    pub reject: Reject,
+    /// The compute type is f64, else f32.
+    pub double: bool,
+}
+
+/// What the stack has at a pixel.
+#[derive(Clone, Copy, Debug)]
+pub struct Stacked {
+    pub value: f64,
+    /// None where a frame has no variance.
+    pub propagated: Option<f64>,
+    pub scatter: f64,
+    /// Scatter / propagated; NaN for less than two samples or a propagated variance of 0.
+    pub ratio: f64,
+    /// n, or for a weighted mean sum (1/w).
+    pub weight: f64,
+    pub dq: u32,
+    pub good: u32,
+    pub low: u32,
+    pub high: u32,
+    pub close: bool,
+    /// The largest |x| that went in: where the value is much smaller, terms cancelled.
+    pub largest: f64,
+}
+
+/// A sample on its way.
+#[derive(Clone, Copy)]
+struct Term {
+    frame: usize,
+    x: Pair,
+    y: f64,
+    w: Option<Pair>,
+}
+
+/// One pixel. `scale` and `zero` have one element per sample.
+///
+/// # Panics
+///
+/// If `scale` or `zero` is not as long as `samples`: a fault of the test.
+pub fn stack(samples: &[Sample], scale: &[f64], zero: &[f64], levels: &[u32], rules: &Rules) -> Stacked {
+    assert_eq!(samples.len(), scale.len(), "one scale per sample");
+    assert_eq!(samples.len(), zero.len(), "one zero per sample");
+    let has_variance = !samples.is_empty() && samples.iter().all(|s| s.variance.is_some());
+    let term = |i: usize| {
+        let x = Pair::product(samples[i].value, scale[i]).plus(Pair::from(zero[i]));
+        let rounded = x.rounded();
+        let y = if rules.double { rounded } else { f64::from(rounded as f32) };
+        let w = samples[i].variance.filter(|_| has_variance).map(|v| {
+            let square = Pair::product(scale[i], scale[i]);
+            square.times(Pair::from(v.max(0.0)))
+        });
+        Term { frame: i, x, y, w }
+    };
+    let taken: Vec<Term> = least_bad(samples, levels).into_iter().map(term).collect();
+    if taken.is_empty() {
+        return Stacked {
+            value: 0.0,
+            propagated: has_variance.then_some(0.0),
+            scatter: 0.0,
+            ratio: f64::NAN,
+            weight: 0.0,
+            dq: samples.iter().fold(NO_DATA, |dq, s| dq | s.dq),
+            good: 0,
+            low: 0,
+            high: 0,
+            close: false,
+            largest: 0.0,
+        };
+    }
+    let Rejection { left, low, high, close } = rejected(&taken, samples.len(), rules);
+    let (value, propagated, scatter) = combined(&left, rules.combine);
+    let ratio = match propagated {
+        Some(p) if left.len() > 1 && p.high != 0.0 => scatter.divided(p).rounded(),
+        _ => f64::NAN,
+    };
+    let weight = match rules.combine {
+        Combine::WtMean if has_variance && left.iter().any(is_certain) => f64::INFINITY,
+        Combine::WtMean if has_variance => sum(left.iter().map(inverse)).rounded(),
+        _ => left.len() as f64,
+    };
+    Stacked {
+        value: value.rounded(),
+        propagated: propagated.map(Pair::rounded),
+        scatter: scatter.rounded(),
+        ratio,
+        weight,
+        dq: left.iter().fold(0, |dq, t| dq | samples[t.frame].dq),
+        good: left.len() as u32,
+        low,
+        high,
+        close,
+        largest: left.iter().fold(0.0, |max, t| t.x.high.abs().max(max)),
+    }
+}
+
+struct Rejection {
+    left: Vec<Term>,
+    low: u32,
+    high: u32,
+    close: bool,
+}
+
+fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
+    let mut all = match rules.reject {
+        Reject::None => Rejection { left: taken.to_vec(), low: 0, high: 0, close: false },
+        Reject::MinMax(nlow, nhigh) => extremes(taken, frames, nlow, nhigh),
+        Reject::SigClip(clip) => clipped(taken, &clip, false, rules.double),
+        Reject::VarClip(clip) => clipped(taken, &clip, taken[0].w.is_some(), rules.double),
+    };
+    if all.left.is_empty() {
+        (all.left, all.low, all.high) = (taken.to_vec(), 0, 0);
+    }
+    all
+}
+
+/// By rank. The sort keeps the order of equals.
+fn ranked(terms: &[Term]) -> Vec<Term> {
+    let mut ranked = terms.to_vec();
+    ranked.sort_by(|a, b| a.y.partial_cmp(&b.y).expect("finite"));
+    ranked
+}
+
+fn extremes(taken: &[Term], frames: usize, nlow: usize, nhigh: usize) -> Rejection {
+    let n = taken.len();
+    let part = |of: usize| ((n * of) as f64 / frames as f64 + 0.001) as usize;
+    let (low, high) = (part(nlow), part(nhigh));
+    let left = if low + high < n { ranked(taken)[low..n - high].to_vec() } else { Vec::new() };
+    Rejection { left, low: low as u32, high: high as u32, close: false }
+}
+
+fn clipped(taken: &[Term], clip: &Clip, by_variance: bool, double: bool) -> Rejection {
+    let mut all = Rejection { left: taken.to_vec(), low: 0, high: 0, close: false };
+    for _ in 0..clip.passes {
+        if all.left.is_empty() {
+            break;
+        }
+        let n = all.left.len() as f64;
+        let c = if clip.median { middle(&all.left) } else { sum(all.left.iter().map(|t| Pair::from(t.y))).over(n) };
+        let from_centre = |t: &Term| Pair::from(t.y).plus(c.negated());
+        let squares = sum(all.left.iter().map(|t| square(from_centre(t))));
+        let mut left = Vec::new();
+        for term in &all.left {
+            let t = from_centre(term);
+            let below = t.high < 0.0;
+            let k = if below { clip.lsigma } else { clip.hsigma };
+            if t.high == 0.0 || k.is_infinite() {
+                left.push(*term);
+                continue;
+            }
+            // t^2 > k^2 sigma^2, without a root and, where it need not be, without a quotient.
+            let (mine, limit, sigma) = match term.w {
+                Some(w) if by_variance => (square(t), w, root(w)),
+                _ => (square(t).times(Pair::from(n)), squares, root(squares.over(n))),
+            };
+            let limit = limit.times(Pair::product(k, k));
+            let out = mine.plus(limit.negated()).high > 0.0;
+            let step = Pair::from(if below { -k } else { k }).times(sigma);
+            let edge = c.plus(step).rounded();
+            all.close |= (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
+            match (out, below) {
+                (false, _) => left.push(*term),
+                (true, true) => all.low += 1,
+                (true, false) => all.high += 1,
+            }
+        }
+        if left.len() == all.left.len() {
+            break;
+        }
+        all.left = left;
+    }
+    all
+}
+
+/// The last place of the compute type at this size.
+pub fn ulp(size: f64, double: bool) -> f64 {
+    if double {
+        size.next_up() - size
+    } else {
+        let size = size as f32;
+        f64::from(size.next_up()) - f64::from(size)
+    }
+}
+
+/// The median of y.
+fn middle(terms: &[Term]) -> Pair {
+    let (ranked, n) = (ranked(terms), terms.len());
+    if n % 2 == 1 { Pair::from(ranked[n / 2].y) } else { Pair::sum(ranked[n / 2 - 1].y, ranked[n / 2].y).over(2.0) }
+}
+
+fn is_certain(t: &Term) -> bool {
+    t.w.is_some_and(|w| w.high == 0.0)
+}
+
+fn inverse(t: &Term) -> Pair {
+    Pair::from(1.0).divided(t.w.expect("it has a variance"))
+}
+
+fn square(x: Pair) -> Pair {
+    x.times(x)
+}
+
+fn root(x: Pair) -> Pair {
+    if x.high == 0.0 {
+        return x;
+    }
+    let first = x.high.sqrt();
+    let rest = x.plus(Pair::product(first, first).negated());
+    Pair::sum(first, rest.high / (2.0 * first))
+}
+
+impl Pair {
+    fn divided(self, by: Pair) -> Pair {
+        let first = self.high / by.high;
+        let rest = self.plus(by.times(Pair::from(first)).negated());
+        Pair::sum(first, rest.high / by.high)
+    }
+}
+
+/// Value, propagated variance, scatter.
+fn combined(left: &[Term], combine: Combine) -> (Pair, Option<Pair>, Pair) {
+    let zero = Pair::from(0.0);
+    let n = left.len() as f64;
+    let mean = sum(left.iter().map(|t| t.x)).over(n);
+    let from = |t: &Term, centre: Pair| t.x.plus(centre.negated());
+    let s = sum(left.iter().map(|t| square(from(t, mean))));
+    let w_sum = left.iter().map(|t| t.w).collect::<Option<Vec<Pair>>>().map(|w| sum(w.into_iter()));
+    let scatter = |s: Pair, divisor: f64| if left.len() > 1 { s.over(divisor) } else { zero };
+    let of_mean = w_sum.map(|w| w.over(n * n));
+    let scatter_of_mean = scatter(s, n * (n - 1.0));
+    let times = |factor: f64| {
+        let factor = Pair::from(factor);
+        (of_mean.map(|v| v.times(factor)), scatter_of_mean.times(factor))
+    };
+    match combine {
+        Combine::WtMean if left.iter().any(is_certain) => {
+            let certain: Vec<Term> = left.iter().copied().filter(is_certain).collect();
+            let (value, _, scatter) = combined(&certain, Combine::Mean);
+            (value, Some(zero), scatter)
+        }
+        Combine::WtMean if w_sum.is_some() => {
+            let weights = sum(left.iter().map(inverse));
+            let value = sum(left.iter().map(|t| t.x.times(inverse(t)))).divided(weights);
+            let squares = sum(left.iter().map(|t| square(from(t, value)).times(inverse(t))));
+            let scatter = if left.len() > 1 { squares.divided(weights.times(Pair::from(n - 1.0))) } else { zero };
+            (value, Some(Pair::from(1.0).divided(weights)), scatter)
+        }
+        Combine::Mean | Combine::WtMean => (mean, of_mean, scatter_of_mean),
+        Combine::Median => {
+            let (propagated, scatter) = times(median_factor(left.len()));
+            (middle(left), propagated, scatter)
+        }
+        Combine::LMedian => {
+            let (propagated, scatter) = times(lmedian_factor(left.len()));
+            (Pair::from(ranked(left)[(left.len() - 1) / 2].y), propagated, scatter)
+        }
+        Combine::Sum => (sum(left.iter().map(|t| t.x)), w_sum, scatter(s.times(Pair::from(n)), n - 1.0)),
+        Combine::Min | Combine::Max => {
+            let better = |a: f64, b: f64| if combine == Combine::Min { a < b } else { a > b };
+            let mut best = left[0];
+            for t in left {
+                if better(t.y, best.y) || (t.y == best.y && t.frame < best.frame) {
+                    best = *t;
+                }
+            }
+            (Pair::from(best.y), best.w, scatter(s, n - 1.0))
+        }
+        Combine::Std => {
+            let propagated = w_sum.map(|_| {
+                let weighted = sum(left.iter().map(|t| square(from(t, mean)).times(t.w.unwrap_or(zero))));
+                if s.high == 0.0 { zero } else { weighted.divided(s.times(Pair::from(n))) }
+            });
+            (root(s.over(n)), propagated, scatter(s, 2.0 * n * (n - 1.0)))
+        }
+    }
+}
+
+/// Var(median) / Var(mean) of n normal samples.
+fn median_factor(n: usize) -> f64 {
+    const TO_20: [f64; 20] = [
+        1.0, 1.0, 1.347, 1.193, 1.433, 1.289, 1.473, 1.345, 1.495, 1.384, 1.509, 1.411, 1.519, 1.43, 1.526, 1.445,
+        1.532, 1.458, 1.535, 1.468,
+    ];
+    let n_over = |rest: f64| std::f64::consts::FRAC_PI_2 * n as f64 / (n as f64 + rest);
+    match n {
+        1..=20 => TO_20[n - 1],
+        _ if n % 2 == 1 => n_over(0.44),
+        _ => n_over(1.4),
+    }
+}
+
+/// The same of the lower of the two middle samples.
+fn lmedian_factor(n: usize) -> f64 {
+    const EVEN_TO_20: [f64; 10] =
+        [1.36338, 1.44182, 1.47728, 1.49749, 1.51054, 1.51965, 1.52638, 1.53154, 1.53563, 1.53895];
+    match n {
+        _ if n % 2 == 1 => median_factor(n),
+        2..=20 => EVEN_TO_20[n / 2 - 1],
+        _ => std::f64::consts::FRAC_PI_2 * n as f64 / (n as f64 + 0.42),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LEVELS;
+    use super::*;
+
+    const ROUND: f64 = 1e-15;
+
+    fn rules(combine: Combine, reject: Reject) -> Rules {
+        Rules { combine, reject, double: true }
+    }
+
+    fn clip(k: f64, median: bool, passes: u32) -> Clip {
+        Clip { lsigma: k, hsigma: k, median, passes }
+    }
+
+    fn samples(values: &[f64], variances: Option<&[f64]>) -> Vec<Sample> {
+        let one = |(i, &value): (usize, &f64)| Sample { value, variance: variances.map(|v| v[i]), dq: 0 };
+        values.iter().enumerate().map(one).collect()
+    }
+
+    fn plain(samples: &[Sample], rules: &Rules) -> Stacked {
+        stack(samples, &vec![1.0; samples.len()], &vec![0.0; samples.len()], &LEVELS, rules)
+    }
+
+    #[track_caller]
+    fn near(got: f64, want: f64) {
+        assert!(got == want || (got - want).abs() <= ROUND * want.abs(), "{got} found, {want} expected");
+    }
+
+    /// Normal densities of unit width on a fine grid, with what lies below.
+    fn grid() -> (f64, Vec<(f64, f64, f64)>) {
+        let h = 1e-3;
+        let density = |x: f64| (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
+        let mut below = 0.0;
+        let mut points = Vec::new();
+        for i in -9000..=9000 {
+            let x = f64::from(i) * h;
+            // Simpson's rule from the last point to this one.
+            below += h / 6.0 * (density(x - h) + 4.0 * density(x - h / 2.0) + density(x));
+            points.push((x, density(x), below));
+        }
+        (h, points)
+    }
+
+    /// Var of rank k (from 1) of n, times n.
+    fn rank_factor(points: &[(f64, f64, f64)], n: i32, k: i32) -> f64 {
+        let (mut m0, mut m1, mut m2) = (0.0, 0.0, 0.0);
+        for &(x, density, below) in points {
+            let p = (2.0 * below).powi(k - 1) * (2.0 * (1.0 - below)).powi(n - k) * density;
+            (m0, m1, m2) = (m0 + p, m1 + p * x, m2 + p * x * x);
+        }
+        f64::from(n) * (m2 / m0 - (m1 / m0).powi(2))
+    }
+
+    /// Var of the mean of the two middle ranks of an even n, times n. Their joint density is a product, of u below v, so the
+    /// inner integral is a running sum from above.
+    fn middle_factor(points: &[(f64, f64, f64)], h: f64, n: i32) -> f64 {
+        let k = n / 2;
+        let (mut v0, mut v1, mut v2) = (0.0, 0.0, 0.0);
+        let (mut all, mut squares) = (0.0, 0.0);
+        for &(x, density, below) in points.iter().rev() {
+            let q = (2.0 * (1.0 - below)).max(0.0).powi(k - 1) * density * h;
+            let p = (2.0 * below).powi(k - 1) * density * h;
+            // Half of the point itself is above u.
+            let (a0, a1, a2) = (v0 + q / 2.0, v1 + q * x / 2.0, v2 + q * x * x / 2.0);
+            all += p * a0;
+            squares += p * (x * x * a0 + 2.0 * x * a1 + a2) / 4.0;
+            (v0, v1, v2) = (v0 + q, v1 + q * x, v2 + q * x * x);
+        }
+        f64::from(n) * squares / all
+    }
+
+    #[test]
+    fn factors_of_medians_are_those_of_the_densities() {
+        let (h, points) = grid();
+        for n in (2..=40).chain([41, 60, 61, 99, 100, 200, 299, 300, 600, 999, 1000]) {
+            let (f, g) = match n % 2 {
+                1 => (rank_factor(&points, n, n / 2 + 1), rank_factor(&points, n, n / 2 + 1)),
+                _ => (middle_factor(&points, h, n), rank_factor(&points, n, n / 2)),
+            };
+            let (mine, low) = (median_factor(n as usize), lmedian_factor(n as usize));
+            assert!((mine / f - 1.0).abs() < 1e-3, "median of {n}: {mine}, by integration {f}");
+            assert!((low / g - 1.0).abs() < 1e-3, "lower median of {n}: {low}, by integration {g}");
+        }
+        // Known in closed form: n = 1; the mean of two; the lower of two has 1 - 1/pi.
+        assert_eq!((median_factor(1), median_factor(2)), (1.0, 1.0));
+        assert!((rank_factor(&points, 2, 1) - 2.0 * (1.0 - std::f64::consts::FRAC_1_PI)).abs() < 1e-6);
+        assert!((middle_factor(&points, h, 2) - 1.0).abs() < 1e-5);
+    }
+
+    /// 1, 2, 4, 9 with variances 1, 2, 4, 5: m = 4, S = 9 + 4 + 0 + 25 = 38.
+    #[test]
+    fn every_combination_by_hand() {
+        let all = samples(&[4.0, 1.0, 9.0, 2.0], Some(&[4.0, 1.0, 5.0, 2.0]));
+        let weights = 1.0 + 0.5 + 0.25 + 0.2;
+        let wtmean = (1.0 + 1.0 + 1.0 + 9.0 / 5.0) / weights;
+        let squares: f64 = [(1.0, 1.0), (2.0, 2.0), (4.0, 4.0), (9.0, 5.0)]
+            .iter()
+            .map(|&(x, w): &(f64, f64)| (x - wtmean).powi(2) / w)
+            .sum();
+        let (f, g) = (1.193, 1.44182);
+        for (combine, value, propagated, scatter) in [
+            (Combine::Mean, 4.0, 12.0 / 16.0, 38.0 / 12.0),
+            (Combine::WtMean, wtmean, 1.0 / weights, squares / (3.0 * weights)),
+            (Combine::Median, 3.0, f * 0.75, f * 38.0 / 12.0),
+            (Combine::LMedian, 2.0, g * 0.75, g * 38.0 / 12.0),
+            (Combine::Sum, 16.0, 12.0, 4.0 * 38.0 / 3.0),
+            (Combine::Min, 1.0, 1.0, 38.0 / 3.0),
+            (Combine::Max, 9.0, 5.0, 38.0 / 3.0),
+            // 9 * 1 + 4 * 2 + 0 + 25 * 5 = 142
+            (Combine::Std, 9.5f64.sqrt(), 142.0 / (4.0 * 38.0), 38.0 / 24.0),
+        ] {
+            let got = plain(&all, &rules(combine, Reject::None));
+            println!("{combine:?}");
+            near(got.value, value);
+            near(got.propagated.unwrap(), propagated);
+            near(got.scatter, scatter);
+            near(got.ratio, scatter / propagated);
+            near(got.weight, if combine == Combine::WtMean { weights } else { 4.0 });
+            assert_eq!((got.good, got.low, got.high, got.dq, got.close), (4, 0, 0, 0, false));
+            let without = plain(&samples(&[4.0, 1.0, 9.0, 2.0], None), &rules(combine, Reject::None));
+            assert_eq!((without.propagated, without.weight), (None, 4.0));
+            near(without.value, if combine == Combine::WtMean { 4.0 } else { value });
+        }
+    }
+
+    #[test]
+    fn one_sample_has_no_scatter_and_none_is_nothing() {
+        for combine in [Combine::Mean, Combine::WtMean, Combine::Median, Combine::LMedian, Combine::Sum, Combine::Max] {
+            let got = plain(&samples(&[7.0], Some(&[3.0])), &rules(combine, Reject::None));
+            near(got.propagated.unwrap(), 3.0);
+            assert_eq!((got.value, got.scatter, got.good), (7.0, 0.0, 1));
+            assert!(got.ratio.is_nan());
+        }
+        let got = plain(&samples(&[7.0], Some(&[3.0])), &rules(Combine::Std, Reject::None));
+        assert_eq!((got.value, got.propagated, got.scatter), (0.0, Some(0.0), 0.0));
+        let got = plain(&samples(&[f64::NAN], None), &rules(Combine::Max, Reject::None));
+        assert_eq!((got.value, got.scatter, got.dq, got.good, got.weight), (0.0, 0.0, 16, 0, 0.0));
+    }
+
+    #[test]
+    fn certain_samples_weigh_alone() {
+        let all = samples(&[1.0, 5.0, 9.0, 100.0], Some(&[0.0, 2.0, -3.0, 1.0]));
+        let got = plain(&all, &rules(Combine::WtMean, Reject::None));
+        // 1 and 9: their scatter is 32 / 2.
+        assert_eq!((got.value, got.propagated, got.scatter), (5.0, Some(0.0), 16.0));
+        assert_eq!((got.weight, got.good), (f64::INFINITY, 4));
+        assert!(got.ratio.is_nan());
+    }
+
+    #[test]
+    fn of_equal_extremes_the_first_frame_counts() {
+        let all = samples(&[5.0, 2.0, 5.0, 2.0], Some(&[1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(plain(&all, &rules(Combine::Min, Reject::None)).propagated, Some(2.0));
+        assert_eq!(plain(&all, &rules(Combine::Max, Reject::None)).propagated, Some(1.0));
+    }
+
+    #[test]
+    fn extremes_are_a_fraction_of_those_that_are_there() {
+        let mut all = samples(&[3.0, 1.0, 2.0, 5.0, 4.0, 6.0], Some(&[1.0; 6]));
+        let got = plain(&all, &rules(Combine::Sum, Reject::MinMax(1, 2)));
+        assert_eq!((got.value, got.good, got.low, got.high), (2.0 + 3.0 + 4.0, 3, 1, 2));
+        // Three of six frames are left: int(3 * 1 / 6) = 0 low, int(3 * 2 / 6) = 1 high.
+        for bad in [0, 1, 3] {
+            all[bad].dq = 64;
+        }
+        let got = plain(&all, &rules(Combine::Sum, Reject::MinMax(1, 2)));
+        assert_eq!((got.value, got.good, got.low, got.high), (6.0, 2, 0, 1));
+        // All of them: none.
+        let got = plain(&all, &rules(Combine::Sum, Reject::MinMax(6, 0)));
+        assert_eq!((got.value, got.good, got.low, got.high), (2.0 + 4.0 + 6.0, 3, 0, 0));
+    }
+
+    /// Of equals the lowest go by their frames: the first is low, the last is high.
+    #[test]
+    fn equals_rank_as_their_frames() {
+        let all = samples(&[2.0; 4], Some(&[1.0, 20.0, 300.0, 4000.0]));
+        let got = plain(&all, &rules(Combine::Sum, Reject::MinMax(1, 1)));
+        assert_eq!((got.value, got.propagated), (4.0, Some(320.0)));
+    }
+
+    #[test]
+    fn a_sample_on_the_limit_stays() {
+        // Median 10, sigma^2 = 1600 / 4, limit 10 + 2 * 20 = 50.
+        let all = samples(&[10.0, 10.0, 10.0, 50.0], None);
+        let got = plain(&all, &rules(Combine::Max, Reject::SigClip(clip(2.0, true, 100))));
+        assert_eq!((got.value, got.high, got.close), (50.0, 0, true));
+        let got = plain(&all, &rules(Combine::Max, Reject::SigClip(clip(1.999, true, 100))));
+        assert_eq!((got.value, got.low, got.high, got.close), (10.0, 0, 1, false));
+        let all = samples(&[10.0, 10.0, 10.0, 4.0], Some(&[1.0, 1.0, 1.0, 9.0]));
+        let got = plain(&all, &rules(Combine::Min, Reject::VarClip(clip(2.0, true, 100))));
+        assert_eq!((got.value, got.low, got.close), (4.0, 0, true));
+        let got = plain(&all, &rules(Combine::Min, Reject::VarClip(clip(1.5, true, 100))));
+        assert_eq!((got.value, got.low, got.high), (10.0, 1, 0));
+    }
+
+    /// Checked with numpy: 99 hides 15 in the first pass, whichever the centre.
+    #[test]
+    fn passes_end_when_nothing_changes() {
+        let values = [1.0, 2.0, 3.0, 2.0, 1.0, 3.0, 2.0, 1.0, 15.0, 99.0];
+        let left = |passes, median| {
+            let got = plain(&samples(&values, None), &rules(Combine::Sum, Reject::SigClip(clip(2.5, median, passes))));
+            (got.value, got.low, got.high)
+        };
+        assert_eq!(left(0, true), (129.0, 0, 0));
+        assert_eq!(left(1, true), (30.0, 0, 1));
+        assert_eq!(left(2, true), (15.0, 0, 2));
+        assert_eq!(left(100, true), (15.0, 0, 2));
+        assert_eq!(left(1, false), (30.0, 0, 1));
+        assert_eq!(left(100, false), (15.0, 0, 2));
+    }
+
+    #[test]
+    fn what_rejects_everything_rejects_nothing() {
+        let all = samples(&[0.0, 2.0, 0.0, 2.0], Some(&[0.01; 4]));
+        for reject in [Reject::SigClip(clip(0.5, true, 100)), Reject::VarClip(clip(1.0, false, 100))] {
+            let got = plain(&all, &rules(Combine::Sum, reject));
+            assert_eq!((got.value, got.good, got.low, got.high), (4.0, 4, 0, 0));
+        }
+    }
+
+    #[test]
+    fn sides_have_limits_of_their_own() {
+        let all = samples(&[-20.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 30.0], None);
+        let sided = |lsigma, hsigma| Clip { lsigma, hsigma, median: true, passes: 1 };
+        // sigma^2 = 1300 / 10
+        let got = plain(&all, &rules(Combine::Sum, Reject::SigClip(sided(1.0, f64::INFINITY))));
+        assert_eq!((got.value, got.low, got.high), (30.0, 1, 0));
+        let got = plain(&all, &rules(Combine::Sum, Reject::SigClip(sided(2.0, 2.0))));
+        assert_eq!((got.value, got.low, got.high), (-20.0, 0, 1));
+    }
+
+    #[test]
+    fn what_is_compared_is_rounded_to_the_compute_type() {
+        // In f32 all three are 16777216; in f64 the last is the largest.
+        let all = samples(&[16_777_216.0, 16_777_216.0, 16_777_216.0], Some(&[1.0, 2.0, 3.0]));
+        let of = |double| {
+            let rules = Rules { combine: Combine::Max, reject: Reject::None, double };
+            stack(&all, &[1.0; 3], &[0.0, 0.25, 0.5], &LEVELS, &rules)
+        };
+        assert_eq!((of(false).value, of(false).propagated), (16_777_216.0, Some(1.0)));
+        assert_eq!((of(true).value, of(true).propagated), (16_777_216.5, Some(3.0)));
+    }
+
+    #[test]
+    fn scale_and_zero_come_first() {
+        let all = samples(&[1.0, 2.0, 3.0], Some(&[1.0, 2.0, 3.0]));
+        let rules = rules(Combine::Median, Reject::None);
+        let got = stack(&all, &[10.0, 1.0, 1.0], &[0.0, 0.0, 5.0], &LEVELS, &rules);
+        near(got.value, 8.0);
+        near(got.propagated.unwrap(), 1.347 * 105.0 / 9.0);
+        // 10, 2, 8: m = 20/3, S = 168 - 400/3
+        near(got.scatter, 1.347 * (168.0 - 400.0 / 3.0) / 6.0);
+    }
+}
