@@ -507,8 +507,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         i += params.pixels;
     }
     if !ORDERED { judge(); }
-    let info = negative | select(0u, ODD, odd);
     if good == 0u || odd {
+        // Of samples that the hierarchy takes some are left.
+        odd = odd || (STORES && best != UNUSABLE);
+        let info = negative | select(0u, ODD, odd);
         put(0u, pixel, real(0));
         put(1u, pixel, real(0));
         if BOTH { put(2u, pixel, real(0)); }
@@ -642,6 +644,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         propagated = pair_add(propagated, in_common);
         scatter = pair_add(scatter, in_common);
+    }
+    if STORES {
+        // Some drivers end loops after so many turns (llvmpipe after 65,535 in all): then this one ends early too.
+        var again = 0u;
+        i = pixel;
+        for (var f = 0u; f < params.frames; f++) {
+            again += select(0u, 1u, is_in(i, f));
+            i += params.pixels;
+        }
+        odd = odd || again != good;
     }
     put(0u, pixel, value.hi + value.lo);
     if PROPAGATES {

@@ -31,7 +31,22 @@ fn fill(pixel: u32) -> u32 {
     return n;
 }
 
-// The rounds of src/kernels/stack/network.rs.
+fn compare(pixel: u32, i: u32, d: u32) {
+    if i + d >= params.frames { return; }
+    let a = pixel + i * params.pixels;
+    let b = a + d * params.pixels;
+    let x = keys[a];
+    let y = keys[b];
+    keys[a] = min(x, y);
+    keys[b] = max(x, y);
+}
+
+// The j-th place whose bit p is that of r.
+fn place(j: u32, p: u32, r: u32) -> u32 {
+    return 2u * (j & ~(p - 1u)) + (j & (p - 1u)) + r;
+}
+
+// The rounds of src/kernels/stack/network.rs; eight comparisons at a time, which touch no sample twice.
 fn sort(pixel: u32) {
     let n = params.frames;
     if n < 2u { return; }
@@ -41,15 +56,15 @@ fn sort(pixel: u32) {
         var r = 0u;
         var d = p;
         loop {
-            for (var i = 0u; i + d < n; i++) {
-                if (i & p) == r {
-                    let a = pixel + i * params.pixels;
-                    let b = a + d * params.pixels;
-                    let x = keys[a];
-                    let y = keys[b];
-                    keys[a] = min(x, y);
-                    keys[b] = max(x, y);
-                }
+            for (var j = 0u; place(j, p, r) + d < n; j += 8u) {
+                compare(pixel, place(j, p, r), d);
+                compare(pixel, place(j + 1u, p, r), d);
+                compare(pixel, place(j + 2u, p, r), d);
+                compare(pixel, place(j + 3u, p, r), d);
+                compare(pixel, place(j + 4u, p, r), d);
+                compare(pixel, place(j + 5u, p, r), d);
+                compare(pixel, place(j + 6u, p, r), d);
+                compare(pixel, place(j + 7u, p, r), d);
             }
             if q == p { break; }
             d = q - p;

@@ -120,6 +120,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
         ("WEIGHTED", weighted),
         ("SCATTERS", scatters),
         ("PROPAGATES", propagates),
+        ("STORES", has.stores(method)),
         ("BOTH", has.both),
         ("RATIO", has.ratio),
         ("WEIGHTS", has.weights),
