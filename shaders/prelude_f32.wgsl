@@ -17,3 +17,10 @@ fn data_at(i: u32) -> real { return bitcast<f32>(data_bits[i]); }
 fn data_finite(i: u32) -> bool { return (data_bits[i] & 0x7f800000u) != 0x7f800000u; }
 fn variance_at(i: u32) -> real { return bitcast<f32>(variance_bits[i]); }
 fn variance_finite(i: u32) -> bool { return (variance_bits[i] & 0x7f800000u) != 0x7f800000u; }
+fn variance_below(i: u32) -> bool {
+    let bits = variance_bits[i];
+    return bits > 0x80000000u && bits <= 0xff800000u;
+}
+// Sizes in the order of the numbers: their bits without the sign.
+fn data_size(i: u32) -> u32 { return data_bits[i] & 0x7fffffffu; }
+fn variance_size(i: u32) -> u32 { return variance_bits[i] & 0x7fffffffu; }

@@ -20,3 +20,15 @@ fn data_at(i: u32) -> real { return data[i]; }
 fn data_finite(i: u32) -> bool { return (data_bits[2u * i + 1u] & 0x7ff00000u) != 0x7ff00000u; }
 fn variance_at(i: u32) -> real { return variance[i]; }
 fn variance_finite(i: u32) -> bool { return (variance_bits[2u * i + 1u] & 0x7ff00000u) != 0x7ff00000u; }
+fn variance_below(i: u32) -> bool {
+    let bits = variance_bits[2u * i + 1u];
+    let low = variance_bits[2u * i];
+    return (bits > 0x80000000u || (bits == 0x80000000u && low > 0u)) && (bits < 0xfff00000u || (bits == 0xfff00000u && low == 0u));
+}
+// Sizes in the order of the numbers: the upper bits without the sign, and not 0 where the number is not.
+fn data_size(i: u32) -> u32 {
+    return (data_bits[2u * i + 1u] & 0x7fffffffu) | select(0u, 1u, data_bits[2u * i] != 0u);
+}
+fn variance_size(i: u32) -> u32 {
+    return (variance_bits[2u * i + 1u] & 0x7fffffffu) | select(0u, 1u, variance_bits[2u * i] != 0u);
+}

@@ -1,37 +1,93 @@
 // Stack: samples of N frames at each pixel to one value with its variance and mask. Rules, sources and tolerance:
-// src/kernels/stack.rs, the twin.
+// src/kernels/stack/mod.rs; the twin: cpu.rs, order.rs and clip.rs beside it.
 //
-// One lane is one pixel; it walks down the frames, and neighbouring lanes read neighbouring words. Nothing is kept
-// per frame, so there is no indexed local array. The prelude of the compute type stands in front of this file.
+// One lane is one pixel; it walks down the frames, and neighbouring lanes read neighbouring words. What the method and
+// the frames are stands in front of this file as constants. Methods that need no order keep nothing a frame. The others
+// keep a column of samples and one bit a sample that says whether it is still in; where they lie is written out for each
+// job by src/kernels/stack/wgsl.rs: up to some number of frames in variables v0, v1, ... and sorted by a straight line of
+// comparators, so that there is no indexed local array; beyond it in storage, sorted by loops. These functions are:
+//   is_in, put_in      the bit of a sample
+//   fill, sort, at     the column: samples that are in (others TOP), in order, the k-th
+//   each_sum, each_square, each_limit, each_equal      visit_... below for every place of the column
+//
+// Numbers beyond the ranges below are in no danger of being wrong: their pixels are only marked as odd, and computed anew
+// by the host.
 
 struct Params {
     frames: u32,
     pixels: u32,
     opaque_zero: u32,
-    pad: u32,
+    // Most passes of a clipping.
+    passes: u32,
     // Bits that a sample of level k may not have; 0 for levels that are not there.
     forbidden: array<vec4<u32>, 2>,
 }
-
-// What the frames have; set when the pipeline is made.
-override VARIANCE: bool = true;
-override MASK: bool = true;
-override SCALED: bool = false;
-override NONFINITE: bool = true;
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data_bits: array<u32>;
 @group(0) @binding(2) var<storage, read> variance_bits: array<u32>;
 @group(0) @binding(3) var<storage, read> mask: array<u32>;
-// Two a frame: scale and zero, then (scale^2, its rest, unused, unused).
-@group(0) @binding(4) var<storage, read> affines: array<vec4<real>>;
-@group(0) @binding(5) var<storage, read_write> out_data: array<real>;
-@group(0) @binding(6) var<storage, read_write> out_variance: array<real>;
-// (mask, samples used, variances below zero, 0)
-@group(0) @binding(7) var<storage, read_write> out_info: array<vec4<u32>>;
+// Two rows a frame: scale and zero, then (scale^2, its rest, unused, unused). One of (lsigma^2, its rest, hsigma^2, its
+// rest). Then one for each n of 0 to N: (factor of the variance of a median, its rest, lowest and highest to be rejected).
+@group(0) @binding(4) var<storage, read> rows: array<vec4<real>>;
+// Planes, one after the other: data, variance, then as asked for scatter, ratio, weight.
+@group(0) @binding(5) var<storage, read_write> out_reals: array<real>;
+// (mask, samples used, variances below zero with ODD, rejected below + 65536 rejected above)
+@group(0) @binding(6) var<storage, read_write> out_info: array<vec4<u32>>;
 
 const NO_DATA = 16u;
 const UNUSABLE = 0xffffffffu;
+const ODD = 0x80000000u;
+const NOTHING = Pair(real(0), real(0));
+
+var<private> best: u32 = UNUSABLE;
+var<private> odd: bool = false;
+
+// ---------------------------------------------------------------- pairs
+
+fn chosen(yes: Pair, no: Pair, which: bool) -> Pair {
+    return Pair(select(no.hi, yes.hi, which), select(no.lo, yes.lo, which));
+}
+
+// The same number with |lo| no more than half a unit of hi.
+fn settled(p: Pair) -> Pair {
+    let sum = opaque(p.hi + p.lo);
+    return Pair(sum, p.lo - opaque(sum - p.hi));
+}
+
+fn pair_sum(a: Pair, b: Pair) -> Pair {
+    let sum = pair_add(a, b.hi);
+    return Pair(sum.hi, sum.lo + b.lo);
+}
+
+fn times(a: Pair, b: Pair) -> Pair {
+    let p = product(a.hi, b.hi);
+    return settled(Pair(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi)));
+}
+
+// a / b, corrected once.
+fn pair_over(a: Pair, b: Pair) -> Pair {
+    let q = opaque((a.hi + a.lo) / b.hi);
+    let p = times(b, Pair(q, real(0)));
+    let rest = ((a.hi - p.hi) - p.lo) + a.lo;
+    let quotient = opaque(q + rest / b.hi);
+    return Pair(quotient, (q - quotient) + rest / b.hi);
+}
+
+// The root of the leading part, corrected by Newton's rule.
+fn root(x: Pair) -> Pair {
+    if x.hi <= real(0) { return NOTHING; }
+    let r = opaque(sqrt(x.hi));
+    let p = product(r, r);
+    return settled(Pair(r, (((x.hi - p.hi) - p.lo) + x.lo) / (real(2) * r)));
+}
+
+// y - c.
+fn apart(y: real, c: Pair) -> Pair {
+    return settled(pair_add(Pair(y, -c.lo), -c.hi));
+}
+
+// ---------------------------------------------------------------- samples
 
 fn over(bits: u32, forbidden: u32) -> u32 {
     return select(0u, 1u, (bits & forbidden) != 0u);
@@ -58,20 +114,314 @@ fn level_of(i: u32, bits: u32) -> u32 {
     return level;
 }
 
+// Whether the hierarchy takes a sample, once the best level is known.
+fn is_best(i: u32) -> bool {
+    let level = level_of(i, mask_at(i));
+    return level == best && level != UNUSABLE;
+}
+
+// Whether a sample is left.
+fn is_left(i: u32, frame: u32) -> bool {
+    if ORDERED { return is_in(i, frame); }
+    return is_best(i);
+}
+
+// x = s d + z.
 fn value_at(i: u32, frame: u32) -> Pair {
     if !SCALED { return Pair(data_at(i), real(0)); }
-    return affine(data_at(i), affines[2u * frame]);
+    return affine(data_at(i), rows[2u * frame]);
 }
 
-fn add_variance(sum: Pair, v: real, frame: u32) -> Pair {
-    if !SCALED { return pair_add(sum, v); }
-    let square = affines[2u * frame + 1u];
-    let more = pair_add(sum, v * square.x);
-    return Pair(more.hi, more.lo + v * square.y);
+// What is ordered and compared: x, rounded.
+fn key_at(i: u32, frame: u32) -> real {
+    let x = value_at(i, frame);
+    if !SCALED { return x.hi; }
+    return x.hi + x.lo;
 }
 
-fn chosen(yes: Pair, no: Pair, which: bool) -> Pair {
-    return Pair(select(no.hi, yes.hi, which), select(no.lo, yes.lo, which));
+// w = s^2 v; a variance below zero counts as 0.
+fn weight_at(i: u32, frame: u32) -> Pair {
+    if !VARIANCE { return NOTHING; }
+    let v = max(variance_at(i), real(0));
+    if !SCALED { return Pair(v, real(0)); }
+    let square = rows[2u * frame + 1u];
+    let p = product(v, square.x);
+    return Pair(p.hi, p.lo + v * square.y);
+}
+
+// ---------------------------------------------------------------- ranges
+
+// Sizes (the bits without the sign; of f64 those of the upper word) of the largest sample and variance.
+var<private> largest: u32 = 0u;
+var<private> largest_variance: u32 = 0u;
+// The same of what scale and zero make of them.
+var<private> largest_value: real = real(0);
+var<private> largest_weight: real = real(0);
+
+fn see(i: u32, x: Pair, w: Pair, finite: bool) {
+    let size = select(0u, data_size(i), finite);
+    largest = max(largest, size);
+    // What is chosen may be the faintest of all, and a device may take it for 0.
+    if CHOOSES { odd = odd || (size != 0u && size < FAINTEST); }
+    if SCALED { largest_value = max(largest_value, select(real(0), abs(x.hi), finite)); }
+    if VARIANCE {
+        largest_variance = max(largest_variance, select(0u, variance_size(i), finite));
+        if SCALED { largest_weight = max(largest_weight, select(real(0), w.hi, finite)); }
+    }
+}
+
+fn beyond_range(size: u32, least: u32, most: u32) -> bool {
+    return size > most || (size != 0u && size < least);
+}
+
+fn judge() {
+    odd = odd || beyond_range(largest, LEAST, MOST);
+    odd = odd || beyond_range(largest_variance, LEAST_VARIANCE, MOST_VARIANCE);
+    if SCALED {
+        odd = odd || largest_value > MOST_VALUE || (largest_value < LEAST_VALUE && largest_value > real(0));
+        odd = odd || largest_weight > MOST_WEIGHT || (largest_weight < LEAST_WEIGHT && largest_weight > real(0));
+    }
+}
+
+// A sum of squares of differences, the largest of which is `widest`: too small to be sure of.
+fn doubt(sum: Pair, widest: real) {
+    odd = odd || (widest > real(0) && sum.hi < FAINT_SQUARES);
+}
+
+// ---------------------------------------------------------------- the column
+
+// Places in order of the samples that are still in: from lo to before hi.
+var<private> lo: u32 = 0u;
+var<private> hi: u32 = 0u;
+var<private> centre: Pair = NOTHING;
+var<private> total: Pair = NOTHING;
+var<private> widest: real = real(0);
+var<private> limit_low: Pair = NOTHING;
+var<private> limit_high: Pair = NOTHING;
+var<private> below: u32 = 0u;
+var<private> above: u32 = 0u;
+var<private> first: real = real(0);
+var<private> last: real = real(0);
+
+fn inside(k: u32) -> bool { return lo <= k && k < hi; }
+
+fn visit_sum(k: u32, y: real) {
+    total = pair_add(total, select(real(0), y, inside(k)));
+}
+
+fn visit_square(k: u32, y: real) {
+    let is = inside(k);
+    let t = apart(select(centre.hi, y, is), centre);
+    let p = product(t.hi, t.hi);
+    let square = Pair(p.hi, p.lo + real(2) * t.hi * t.lo);
+    total = chosen(pair_sum(total, square), total, is);
+    widest = max(widest, select(real(0), abs(t.hi), is));
+}
+
+// A sample on the limit stays, so the limits are wider than that by more than what they lost.
+fn visit_limit(k: u32, y: real) {
+    let is = inside(k);
+    let t = apart(select(centre.hi, y, is), centre);
+    if CLIPS_LOW { below += select(0u, 1u, is && (-t.hi - limit_low.hi) + (-t.lo - limit_low.lo) > real(0)); }
+    if CLIPS_HIGH { above += select(0u, 1u, is && (t.hi - limit_high.hi) + (t.lo - limit_high.lo) > real(0)); }
+}
+
+// How many that are equal to the first of the range rank before it, and to its last in it or before.
+fn visit_equal(k: u32, y: real) {
+    below += select(0u, 1u, k < lo && y == first);
+    above += select(0u, 1u, k < hi && y == last);
+}
+
+// The median of the range, or the lower of the two middle samples.
+fn middle(pixel: u32, lower: bool) -> Pair {
+    let n = hi - lo;
+    let a = at(pixel, lo + (n - 1u) / 2u);
+    if lower || n % 2u == 1u { return Pair(a, real(0)); }
+    let b = at(pixel, lo + n / 2u);
+    return pair_add(Pair(a * real(0.5), real(0)), b * real(0.5));
+}
+
+// Puts in all samples that the hierarchy takes.
+fn put_best(pixel: u32) {
+    var i = pixel;
+    for (var f = 0u; f < params.frames; f++) {
+        put_in(i, f, is_best(i));
+        i += params.pixels;
+    }
+}
+
+// ---------------------------------------------------------------- rejection
+
+// The table behind those of the frames.
+fn clip_row() -> vec4<real> { return rows[2u * params.frames]; }
+fn row_of(n: u32) -> vec4<real> { return rows[2u * params.frames + 1u + n]; }
+
+fn widened(x: Pair) -> Pair { return Pair(x.hi, x.lo + x.hi * SLACK); }
+
+// Rule 3, sigclip: narrows the range.
+fn sigclip(pixel: u32) {
+    let all = hi;
+    let squares = clip_row();
+    for (var round = 0u; round < params.passes; round++) {
+        let n = count(hi - lo);
+        if MCLIP {
+            centre = middle(pixel, false);
+        } else {
+            total = NOTHING;
+            each_sum(pixel);
+            centre = settled(pair_div(total, n));
+        }
+        total = NOTHING;
+        widest = real(0);
+        each_square(pixel);
+        doubt(total, widest);
+        let variance = settled(pair_div(total, n));
+        limit_low = widened(root(times(variance, Pair(squares.x, squares.y))));
+        limit_high = widened(root(times(variance, Pair(squares.z, squares.w))));
+        below = 0u;
+        above = 0u;
+        each_limit(pixel);
+        if below + above == 0u { break; }
+        lo += below;
+        hi -= above;
+        if lo >= hi { break; }
+    }
+    if lo >= hi {
+        lo = 0u;
+        hi = all;
+    }
+}
+
+// Rule 3, minmax: narrows the range.
+fn minmax() {
+    let n = hi;
+    let row = row_of(n);
+    let low = u32(row.z);
+    let high = u32(row.w);
+    if low + high < n {
+        lo = low;
+        hi = n - high;
+    }
+}
+
+// Takes out what is not in the range. Equal samples rank in the order of their frames; a clipping takes out all of them or
+// none.
+fn narrow(pixel: u32) {
+    first = at(pixel, lo);
+    last = at(pixel, hi - 1u);
+    below = 0u;
+    above = 0u;
+    if REJECT == MINMAX { each_equal(pixel); }
+    var firsts = 0u;
+    var lasts = 0u;
+    var i = pixel;
+    for (var f = 0u; f < params.frames; f++) {
+        let used = is_in(i, f);
+        let y = key_at(i, f);
+        let at_first = used && y == first;
+        let at_last = used && y == last;
+        var stays = y >= first && y <= last;
+        if REJECT == MINMAX {
+            stays = (y > first || (at_first && firsts >= below)) && (y < last || (at_last && lasts < above));
+            firsts += select(0u, 1u, at_first);
+            lasts += select(0u, 1u, at_last);
+        }
+        put_in(i, f, used && stays);
+        i += params.pixels;
+    }
+}
+
+// t^2 > limit; the limit is wider than it is by more than what it lost.
+fn is_beyond(square: Pair, limit: Pair) -> bool {
+    let l = widened(limit);
+    return (square.hi - l.hi) + (square.lo - l.lo) > real(0);
+}
+
+// One pass of rule 3, varclip, about the centre: takes samples out; `below` and `above` count them. Returns how many are
+// left, and whether any went.
+fn varclip(pixel: u32) -> vec2<u32> {
+    let squares = clip_row();
+    var left = 0u;
+    var changed = 0u;
+    var i = pixel;
+    for (var f = 0u; f < params.frames; f++) {
+        let used = is_in(i, f);
+        let t = apart(key_at(i, f), centre);
+        let p = product(t.hi, t.hi);
+        let square = settled(Pair(p.hi, p.lo + real(2) * t.hi * t.lo));
+        let w = weight_at(i, f);
+        odd = odd || (used && t.hi != real(0) && square.hi < FAINT_SQUARES);
+        var is_low = false;
+        var is_high = false;
+        if CLIPS_LOW {
+            is_low = used && t.hi < real(0) && is_beyond(square, times(w, Pair(squares.x, squares.y)));
+        }
+        if CLIPS_HIGH {
+            is_high = used && t.hi > real(0) && is_beyond(square, times(w, Pair(squares.z, squares.w)));
+        }
+        let out = is_low || is_high;
+        below += select(0u, 1u, is_low);
+        above += select(0u, 1u, is_high);
+        left += select(0u, 1u, used && !out);
+        changed += select(0u, 1u, out);
+        put_in(i, f, used && !out);
+        i += params.pixels;
+    }
+    return vec2<u32>(left, changed);
+}
+
+// Puts the samples in order and takes out those that are rejected. Returns how many are, below and above.
+fn reject(pixel: u32) -> vec2<u32> {
+    put_best(pixel);
+    var rejected = vec2<u32>(0u, 0u);
+    var round = 0u;
+    // What is out of order by varclip is put in order anew, also for a median of what is left.
+    loop {
+        lo = 0u;
+        hi = fill(pixel);
+        sort(pixel);
+        if REJECT != VARCLIP || hi == 0u || round >= params.passes { break; }
+        round += 1u;
+        if MCLIP {
+            centre = middle(pixel, false);
+        } else {
+            total = NOTHING;
+            each_sum(pixel);
+            centre = settled(pair_div(total, count(hi)));
+        }
+        below = rejected.x;
+        above = rejected.y;
+        let went = varclip(pixel);
+        rejected = vec2<u32>(below, above);
+        if went.y == 0u { break; }
+        if went.x == 0u {
+            put_best(pixel);
+            rejected = vec2<u32>(0u, 0u);
+            round = params.passes;
+        }
+    }
+    let n = hi;
+    if n == 0u { return rejected; }
+    if REJECT == SIGCLIP { sigclip(pixel); }
+    if REJECT == MINMAX { minmax(); }
+    if REJECT == SIGCLIP || REJECT == MINMAX {
+        narrow(pixel);
+        rejected = vec2<u32>(lo, n - hi);
+    }
+    return rejected;
+}
+
+// ---------------------------------------------------------------- the whole
+
+// The weight of a sample by that of the one with the smallest variance; where that is 0, only those with 0 have one.
+fn weight(w: Pair, least: real) -> real {
+    let exact = select(real(0), real(1), w.hi <= real(0));
+    if least <= real(0) { return exact; }
+    return pair_div(Pair(least, real(0)), max(w.hi, least)).hi;
+}
+
+fn put(plane: u32, pixel: u32, x: real) {
+    out_reals[plane * params.pixels + pixel] = x;
 }
 
 @compute @workgroup_size(64)
@@ -79,62 +429,232 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = id.x;
     if pixel >= params.pixels { return; }
 
-    // One pass: a sample of a better level than all before starts the sums anew.
-    let nothing = Pair(real(0), real(0));
-    var best = UNUSABLE;
     var all = 0u;
     var bits = 0u;
     var good = 0u;
     var negative = 0u;
-    var sum = nothing;
-    var sum2 = nothing;
+    var rejected = vec2<u32>(0u, 0u);
+    if ORDERED {
+        var i = pixel;
+        for (var f = 0u; f < params.frames; f++) {
+            let m = mask_at(i);
+            let level = level_of(i, m);
+            let finite = level != UNUSABLE;
+            all |= m | select(NO_DATA, 0u, finite);
+            best = min(best, level);
+            if VARIANCE { negative += select(0u, 1u, variance_below(i)); }
+            see(i, value_at(i, f), weight_at(i, f), finite);
+            i += params.pixels;
+        }
+        judge();
+        // What is odd would be in vain.
+        if !odd { rejected = reject(pixel); }
+    }
+
+    // One pass over all samples that are left. Without an order they are graded here too: a sample of a better level than
+    // all before starts the sums anew.
+    var sum = NOTHING;
+    var sum2 = NOTHING;
+    var choice = real(0);
+    var of_choice = real(0);
+    var frame_of_choice = 0u;
+    var least = real(0);
     var i = pixel;
     for (var f = 0u; f < params.frames; f++) {
         let m = mask_at(i);
-        let level = level_of(i, m);
-        let finite = level != UNUSABLE;
-        all |= m | select(NO_DATA, 0u, finite);
-        let better = level < best;
-        best = min(best, level);
-        let used = finite && level == best;
+        var used = false;
+        var better = false;
+        let x = value_at(i, f);
+        let w = weight_at(i, f);
+        if ORDERED {
+            used = is_in(i, f);
+        } else {
+            let level = level_of(i, m);
+            let finite = level != UNUSABLE;
+            all |= m | select(NO_DATA, 0u, finite);
+            better = level < best;
+            best = min(best, level);
+            used = finite && level == best;
+            if VARIANCE { negative += select(0u, 1u, variance_below(i)); }
+            see(i, x, w, finite);
+        }
         bits = select(bits, 0u, better);
         bits |= select(0u, m, used);
-        good = select(good, 0u, better) + select(0u, 1u, used);
-        let x = value_at(i, f);
-        let before = chosen(nothing, sum, better);
-        let after = pair_add(before, x.hi);
-        sum = chosen(Pair(after.hi, after.lo + x.lo), before, used);
-        if VARIANCE {
-            let v = variance_at(i);
-            let before2 = chosen(nothing, sum2, better);
-            let below = variance_finite(i) && v < real(0);
-            negative += select(0u, 1u, below);
-            sum2 = chosen(add_variance(before2, v, f), before2, used && !below);
+        good = select(good, 0u, better);
+        let is_first = good == 0u;
+        good += select(0u, 1u, used);
+        if SUMS {
+            let before = chosen(NOTHING, sum, better);
+            sum = chosen(pair_sum(before, x), before, used);
+        }
+        if SUMS_VARIANCES {
+            let before = chosen(NOTHING, sum2, better);
+            sum2 = chosen(pair_sum(before, w), before, used);
+        }
+        if EXTREME {
+            // The first that is better, so of equals the first frame's.
+            let y = select(x.hi, x.hi + x.lo, SCALED);
+            let beats = select(y > choice, y < choice, COMBINE == MIN);
+            let takes = used && (is_first || beats);
+            choice = select(choice, y, takes);
+            of_choice = select(of_choice, w.hi + w.lo, takes);
+            frame_of_choice = select(frame_of_choice, f, takes);
+        }
+        if WEIGHTED {
+            let takes = used && (is_first || w.hi < least);
+            least = select(least, w.hi, takes);
         }
         i += params.pixels;
     }
-    if good == 0u {
-        out_data[pixel] = real(0);
-        out_variance[pixel] = real(0);
-        out_info[pixel] = vec4<u32>(all, 0u, negative, 0u);
+    if !ORDERED { judge(); }
+    let info = negative | select(0u, ODD, odd);
+    if good == 0u || odd {
+        put(0u, pixel, real(0));
+        put(1u, pixel, real(0));
+        if BOTH { put(2u, pixel, real(0)); }
+        if RATIO { put(RATIO_PLANE, pixel, real(-1)); }
+        if WEIGHTS { put(WEIGHT_PLANE, pixel, real(0)); }
+        out_info[pixel] = vec4<u32>(all, 0u, info, 0u);
         return;
     }
     let n = count(good);
-    let mean = pair_div(sum, n);
-    var variance_of_mean = real(0);
-    if VARIANCE {
-        variance_of_mean = pair_div(pair_div(sum2, n), n).hi;
-    } else if good > 1u {
+
+    // The mean, by weights if there are any: the scatter is about it.
+    var value = NOTHING;
+    if SUMS { value = pair_div(sum, n); }
+    var weights = NOTHING;
+    var heavy = n;
+    if WEIGHTED {
+        heavy = real(0);
+        sum = NOTHING;
         i = pixel;
         for (var f = 0u; f < params.frames; f++) {
+            let used = is_left(i, f);
             let x = value_at(i, f);
-            let deviation = (x.hi - mean.hi) + (x.lo - mean.lo);
-            sum2 = chosen(pair_add(sum2, deviation * deviation), sum2, level_of(i, mask_at(i)) == best);
+            let w = weight_at(i, f);
+            let by = weight(w, least);
+            weights = chosen(pair_add(weights, by), weights, used);
+            let p = product(x.hi, by);
+            sum = chosen(pair_sum(sum, Pair(p.hi, p.lo + x.lo * by)), sum, used);
+            heavy += select(real(0), real(1), used && (least > real(0) || w.hi <= real(0)));
             i += params.pixels;
         }
-        variance_of_mean = pair_div(pair_div(sum2, n), n - real(1)).hi;
+        weights = settled(weights);
+        value = pair_over(settled(sum), weights);
     }
-    out_data[pixel] = mean.hi;
-    out_variance[pixel] = variance_of_mean;
-    out_info[pixel] = vec4<u32>(bits, good, negative, 0u);
+    var squares = NOTHING;
+    var of_squares = NOTHING;
+    if SCATTERS || COMBINE == STD {
+        var furthest = real(0);
+        i = pixel;
+        for (var f = 0u; f < params.frames; f++) {
+            let used = is_left(i, f);
+            let x = value_at(i, f);
+            if COMBINE == STD {
+                let t = settled(pair_sum(Pair(x.hi, x.lo - value.lo), Pair(-value.hi, real(0))));
+                let p = product(t.hi, t.hi);
+                let square = settled(Pair(p.hi, p.lo + real(2) * t.hi * t.lo));
+                furthest = max(furthest, select(real(0), abs(t.hi), used));
+                squares = chosen(pair_sum(squares, square), squares, used);
+                if PROPAGATES {
+                    of_squares = chosen(pair_sum(of_squares, times(square, weight_at(i, f))), of_squares, used);
+                }
+            } else {
+                let t = (x.hi - value.hi) + (x.lo - value.lo);
+                var square = t * t;
+                if WEIGHTED { square *= weight(weight_at(i, f), least); }
+                furthest = max(furthest, select(real(0), abs(t), used));
+                squares = chosen(pair_add(squares, square), squares, used);
+            }
+            i += params.pixels;
+        }
+        doubt(squares, furthest);
+        if COMBINE == STD && PROPAGATES { doubt(of_squares, furthest * select(real(0), real(1), largest_variance != 0u)); }
+    }
+    squares = settled(squares);
+    let mean = value;
+
+    var propagated = NOTHING;
+    var scatter = NOTHING;
+    var factor = Pair(real(1), real(0));
+    if MIDDLE {
+        let row = row_of(good);
+        factor = Pair(row.x, row.y);
+    }
+    let several = good > 1u;
+    if EXTREME {
+        value = Pair(choice, real(0));
+        propagated = Pair(of_choice, real(0));
+        if several { scatter = pair_div(squares, n - real(1)); }
+    } else if COMBINE == SUM {
+        value = sum;
+        propagated = sum2;
+        if several { scatter = times(pair_div(squares, n - real(1)), Pair(n, real(0))); }
+    } else if COMBINE == STD {
+        value = root(settled(pair_div(squares, n)));
+        if squares.hi > real(0) { propagated = pair_over(settled(pair_div(of_squares, n)), squares); }
+        if several { scatter = pair_div(pair_div(squares, real(2) * n), n - real(1)); }
+    } else if WEIGHTED {
+        if least > real(0) { propagated = pair_over(Pair(least, real(0)), weights); }
+        if heavy > real(1) { scatter = pair_over(settled(pair_div(squares, heavy - real(1))), weights); }
+    } else {
+        if MIDDLE { value = middle(pixel, COMBINE == LMEDIAN); }
+        propagated = pair_div(pair_div(sum2, n), n);
+        if several { scatter = pair_div(pair_div(squares, n), n - real(1)); }
+        if MIDDLE {
+            propagated = times(settled(propagated), factor);
+            scatter = times(settled(scatter), factor);
+        }
+    }
+    if RATIO {
+        // Below zero for one that is not known.
+        var ratio = real(-1);
+        if several && propagated.hi > real(0) { ratio = pair_over(settled(scatter), settled(propagated)).hi; }
+        put(RATIO_PLANE, pixel, ratio);
+    }
+    if SHARED > 0u {
+        // The error that the frames have in common, for each variable.
+        var divisor = n;
+        if COMBINE == SUM || EXTREME { divisor = real(1); }
+        if WEIGHTED { divisor = weights.hi; }
+        if COMBINE == STD { divisor = n * value.hi; }
+        var in_common = real(0);
+        for (var v = 0u; v < SHARED; v++) {
+            var shift = NOTHING;
+            i = pixel;
+            for (var f = 0u; f < params.frames; f++) {
+                var used = is_left(i, f);
+                if EXTREME { used = f == frame_of_choice; }
+                var by = real(1);
+                if SCALED { by = rows[2u * f].x; }
+                if WEIGHTED { by *= weight(weight_at(i, f), least); }
+                if COMBINE == STD {
+                    let x = value_at(i, f);
+                    by *= (x.hi - mean.hi) + (x.lo - mean.lo);
+                }
+                let a = shared_at((f * SHARED + v) * params.pixels + pixel);
+                shift = chosen(pair_add(shift, a * by), shift, used);
+                i += params.pixels;
+            }
+            var share = real(0);
+            if divisor > real(0) { share = (shift.hi + shift.lo) / divisor; }
+            in_common += share * share;
+        }
+        propagated = pair_add(propagated, in_common);
+        scatter = pair_add(scatter, in_common);
+    }
+    put(0u, pixel, value.hi + value.lo);
+    if PROPAGATES {
+        put(1u, pixel, propagated.hi + propagated.lo);
+    } else {
+        put(1u, pixel, scatter.hi + scatter.lo);
+    }
+    if BOTH { put(2u, pixel, scatter.hi + scatter.lo); }
+    if WEIGHTS {
+        // Below zero for one that is infinite.
+        var all_weights = real(-1);
+        if least > real(0) { all_weights = pair_div(weights, least).hi; }
+        put(WEIGHT_PLANE, pixel, all_weights);
+    }
+    out_info[pixel] = vec4<u32>(bits, good, negative | select(0u, ODD, odd), rejected.x | (rejected.y << 16u));
 }

@@ -165,6 +165,28 @@ impl<T: Real> Tile<T> {
         self.tally = Tally::default();
     }
 
+    /// Takes the pixels of another tile, which are some of its own.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn take(&mut self, other: &Tile<T>) {
+        fn plane<V: Copy>(to: &mut [V], from: &[V], at: usize) {
+            if !to.is_empty() {
+                to[at..at + from.len()].copy_from_slice(from);
+            }
+        }
+        let at = other.range.start - self.range.start;
+        plane(&mut self.data, &other.data, at);
+        plane(&mut self.variance, &other.variance, at);
+        plane(&mut self.scatter, &other.scatter, at);
+        plane(&mut self.ratio, &other.ratio, at);
+        plane(&mut self.weight, &other.weight, at);
+        plane(&mut self.mask, &other.mask, at);
+        plane(&mut self.good, &other.good, at);
+        plane(&mut self.low, &other.low, at);
+        plane(&mut self.high, &other.high, at);
+        plane(&mut self.rejected, &other.rejected, at);
+        self.tally += other.tally;
+    }
+
     /// Bytes a pixel.
     pub(crate) fn bytes(outputs: Outputs) -> usize {
         let Outputs { variance, mask, scatter, ratio, weight, good, rejections } = outputs;

@@ -18,11 +18,16 @@ pub(crate) fn source<T: Real, K: Kernel>() -> String {
     if !K::COMPUTES {
         return K::WGSL.to_string();
     }
+    [&prelude::<T>(), K::WGSL].concat()
+}
+
+/// What stands in front of a kernel that computes in `T`.
+pub(crate) fn prelude<T: Real>() -> String {
     let prelude = match T::DTYPE {
         DType::F64 => include_str!("../../shaders/prelude_f64.wgsl"),
         _ => include_str!("../../shaders/prelude_f32.wgsl"),
     };
-    [prelude, include_str!("../../shaders/pair.wgsl"), K::WGSL].concat()
+    [prelude, include_str!("../../shaders/pair.wgsl")].concat()
 }
 
 /// What both engines need of a kernel.
@@ -81,9 +86,49 @@ mod tests {
     fn parameters_lie_where_the_shader_looks() {
         let decode = offsets!(decode::Params: pixels, raw_stride, first, blank_low, blank_high);
         assert_eq!(layout(&module::<f32, decode::Decode<f32>>()), decode);
-        let stack = offsets!(stack::Params: frames, pixels, opaque_zero, forbidden);
-        assert_eq!(layout(&module::<f32, stack::Stack<f32>>()), stack);
-        assert_eq!(layout(&module::<f64, stack::Stack<f64>>()), stack);
+    }
+
+    /// Every method, with the column in variables and in storage, as valid shaders.
+    #[test]
+    fn stacks_are_written_out_as_valid_shaders() {
+        use stack::wgsl::{Has, source};
+        use stack::{Clip, Combine, Errors, Method, Reject};
+        let params = offsets!(stack::Params: frames, pixels, opaque_zero, passes, forbidden);
+        let clip = Clip { lsigma: f64::INFINITY, ..Clip::default() };
+        let rejects = [
+            Reject::None,
+            Reject::MinMax { nlow: 1, nhigh: 1 },
+            Reject::SigClip(clip),
+            Reject::VarClip(Clip { mclip: false, ..Clip::default() }),
+        ];
+        for combine in Combine::ALL {
+            for reject in rejects {
+                for (frames, errors, on) in
+                    [(1, Errors::Scatter, false), (5, Errors::Propagated, true), (100, Errors::Both, true)]
+                {
+                    let method = Method { combine, reject, errors, ..Method::default() };
+                    let variance = on;
+                    let has = Has {
+                        frames,
+                        variance,
+                        mask: on,
+                        scaled: on,
+                        nonfinite: on,
+                        both: errors == Errors::Both,
+                        ratio: errors == Errors::Both,
+                        weights: on,
+                        shared: usize::from(on) * 2,
+                    };
+                    let what = format!("{method:?} {has:?}");
+                    for text in [
+                        [prelude::<f32>(), source::<f32>(&method, &has)].concat(),
+                        [prelude::<f64>(), source::<f64>(&method, &has)].concat(),
+                    ] {
+                        assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
+                    }
+                }
+            }
+        }
     }
 
     /// Every step and every kind of input, in each form that the shader of an expression has.

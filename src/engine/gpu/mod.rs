@@ -1,5 +1,6 @@
 //! The GPU engine. Only this module names `wgpu`; what it offers is blocking.
 
+mod frames;
 mod run;
 mod upload;
 mod work;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use run::Run;
 use wgpu::{DeviceType, Features};
 
+use super::CpuEngine;
 use crate::error::escape;
 use crate::kernels::Kernel;
 use crate::kernels::expr::wgsl;
@@ -25,6 +27,8 @@ pub struct GpuEngine {
     queue: wgpu::Queue,
     faults: Arc<Faults>,
     pool: rayon::ThreadPool,
+    /// Computes the pixels that are not for the device.
+    twin: CpuEngine,
     /// Compiled once, by label.
     pipelines: Mutex<HashMap<String, Pipeline>>,
 }
@@ -171,7 +175,15 @@ impl GpuEngine {
             seen.lost.store(true, Ordering::Relaxed);
             seen.record(format!("the device was lost ({reason:?}) {}", one_line(&message)));
         });
-        Ok(GpuEngine { info, device, queue, faults, pool: super::pool(threads)?, pipelines: Mutex::default() })
+        Ok(GpuEngine {
+            info,
+            device,
+            queue,
+            faults,
+            pool: super::pool(threads)?,
+            twin: CpuEngine::shared(),
+            pipelines: Mutex::default(),
+        })
     }
 
     pub(crate) fn adapter_name(&self) -> &str {
@@ -200,9 +212,10 @@ impl GpuEngine {
     /// Why it cannot do this job in `T`, if it cannot.
     pub(crate) fn unfit<T: Real>(&self, job: &Job<'_>) -> Option<String> {
         let reason = match &job.work {
-            Work::Stack(_) => {
-                (T::DTYPE == DType::F64 && !self.f64()).then_some("it has no 64-bit floats, which these inputs need")
+            Work::Stack(_) if T::DTYPE == DType::F64 && !self.f64() => {
+                Some("it has no 64-bit floats, which these inputs need")
             }
+            Work::Stack(stack) => stack.computed.as_ref().and_then(|c| frames::unfit::<T>(c, self.f64())),
             Work::Expr(program) => wgsl::unfit::<T>(program, self.f64()),
         };
         reason.map(|r| format!("not for {}: {r}", escape(&self.info.name)))
@@ -256,7 +269,7 @@ impl GpuEngine {
                 label: Some(&label),
                 source: wgpu::ShaderSource::Wgsl(source.into()),
             });
-            let entries: Vec<_> = bindings.iter().enumerate().map(|(i, b)| b.layout(i as u32)).collect();
+            let entries: Vec<_> = bindings.iter().enumerate().filter_map(|(i, b)| b.layout(i as u32)).collect();
             let group = self
                 .device
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&label), entries: &entries });
@@ -273,7 +286,8 @@ impl GpuEngine {
                 compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
                 cache: None,
             });
-            Pipeline { pipeline, group }
+            let absent = bindings.iter().map(|b| matches!(b, Binding::Absent)).collect();
+            Pipeline { pipeline, group, absent }
         })?;
         pipelines.insert(key, pipeline.clone());
         Ok(pipeline)
@@ -285,6 +299,8 @@ impl GpuEngine {
 struct Pipeline {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroupLayout,
+    /// Bindings that it has not.
+    absent: Arc<[bool]>,
 }
 
 /// What a shader does with a buffer.
@@ -293,21 +309,24 @@ enum Binding {
     Uniform,
     Read,
     Write,
+    /// There is none of this number.
+    Absent,
 }
 
 impl Binding {
-    fn layout(self, binding: u32) -> wgpu::BindGroupLayoutEntry {
+    fn layout(self, binding: u32) -> Option<wgpu::BindGroupLayoutEntry> {
         let ty = match self {
+            Binding::Absent => return None,
             Binding::Uniform => wgpu::BufferBindingType::Uniform,
             Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
             Binding::Write => wgpu::BufferBindingType::Storage { read_only: false },
         };
-        wgpu::BindGroupLayoutEntry {
+        Some(wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
-        }
+        })
     }
 }
 

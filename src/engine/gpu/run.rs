@@ -14,7 +14,7 @@ use wgpu::BufferUsages as Usage;
 
 use super::upload::{CubePlan, stage};
 use super::work::{self, Outcome, result_len};
-use super::{Binding, GpuEngine, Pipeline};
+use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::kernels::decode::{self, Decode};
 use crate::real::Real;
 use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
@@ -50,7 +50,7 @@ struct InFlight {
 }
 
 /// A job on this engine.
-pub(crate) struct Run<'a, T> {
+pub(crate) struct Run<'a, T: Real> {
     engine: &'a GpuEngine,
     job: &'a Job<'a>,
     /// Capacity of a tile in pixels, and the stride of all planes.
@@ -58,9 +58,15 @@ pub(crate) struct Run<'a, T> {
     cubes: Vec<CubePlan>,
     raw: Vec<wgpu::Buffer>,
     groups: Vec<Group>,
+    /// Those that compute frames.
+    passes: Vec<frames::Pass>,
     kernel: Pipeline,
     kernel_bind: wgpu::BindGroup,
     out: Vec<Outcome>,
+    /// Marks of pixels that are set, not written: they are cleared before each tile.
+    marks: Option<wgpu::Buffer>,
+    /// Computes the pixels that are not for the device.
+    twin: work::Twin<'a, T>,
     poison: Option<wgpu::Buffer>,
     slots: Vec<Slot>,
     free: Vec<usize>,
@@ -113,7 +119,15 @@ impl Buffers<'_> {
     /// For what a kernel writes, of so many bytes a pixel; 0 for one bit.
     pub(super) fn outcome(&mut self, label: &str, bytes: u64, pixels: usize) -> Result<Outcome> {
         let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
-        Ok(Outcome { buffer: self.make(label, result_len(bytes, pixels), usage, false)?, bytes })
+        Ok(Outcome { buffer: self.make(label, result_len(bytes, pixels), usage, false)?, bytes, at: 0 })
+    }
+
+    /// The same of so many planes that a kernel writes one after the other.
+    pub(super) fn outcomes(&mut self, label: &str, bytes: u64, pixels: usize, planes: usize) -> Result<Vec<Outcome>> {
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        let buffer = self.make(label, bytes * (pixels * planes) as u64, usage, false)?;
+        let one = |k: usize| Outcome { buffer: buffer.clone(), bytes, at: bytes * (pixels * k) as u64 };
+        Ok((0..planes).map(one).collect())
     }
 }
 
@@ -160,7 +174,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
             raw.push(raw_buffer);
             samples.push(if planes.is_empty() { absent.clone() } else { sample_buffer });
         }
-        let work::Made { kernel, bind, out } = work::make::<T>(engine, job, pixels, &samples, &absent, &mut buffers)?;
+        let work::Made { passes, kernel, bind, out, marks } =
+            work::make::<T>(engine, job, pixels, &samples, &absent, &mut buffers)?;
 
         let staging_bytes: usize = cubes.iter().map(|c| c.stride(pixels) * c.planes.len()).sum();
         // Each plane starts at a multiple of 16.
@@ -194,9 +209,12 @@ impl<'a, T: Real + Default> Run<'a, T> {
             cubes,
             raw,
             groups,
+            passes,
             kernel,
             kernel_bind: bind,
             out,
+            marks,
+            twin: work::Twin::new(&engine.twin, job, memory / 4),
             poison,
             slots,
             free,
@@ -240,6 +258,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 encoder.copy_buffer_to_buffer(poison, 0, &out.buffer, 0, out.buffer.size());
             }
         }
+        if let Some(marks) = &self.marks {
+            encoder.clear_buffer(marks, 0, None);
+        }
         let groups_x = self.pixels.div_ceil(LANES) as u32;
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -251,6 +272,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 pass.set_bind_group(0, &group.bind, &[]);
                 pass.dispatch_workgroups(groups_x, group.planes, 1);
             }
+            for frames in &self.passes {
+                pass.set_pipeline(&frames.pipeline.pipeline);
+                pass.set_bind_group(0, &frames.bind, &[]);
+                pass.dispatch_workgroups(groups_x, frames.frames, 1);
+            }
             pass.set_pipeline(&self.kernel.pipeline);
             pass.set_bind_group(0, &self.kernel_bind, &[]);
             pass.dispatch_workgroups(groups_x, 1, 1);
@@ -258,7 +284,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let mut at = 0;
         for out in &self.out {
             let bytes = out.len(range.len());
-            encoder.copy_buffer_to_buffer(&out.buffer, 0, readback, at, bytes);
+            encoder.copy_buffer_to_buffer(&out.buffer, out.at, readback, at, bytes);
             at += bytes.next_multiple_of(16);
         }
         let submission = self.engine.queue.submit([encoder.finish()]);
@@ -328,7 +354,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 at += bytes.next_multiple_of(16) as usize;
                 self.downloaded += bytes;
             }
-            work::take(self.job, &self.engine.pool, &planes, tile)?;
+            work::take(self.job, &self.engine.pool, &mut self.twin, &planes, tile)?;
         }
         readback.unmap();
         self.free.push(slot);
@@ -344,7 +370,8 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let (raw, samples) = (sum(|c| c.width), sum(|c| c.sample.size()));
     let (result, widest_result) = work::result_bytes::<T>(job);
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
-    let device = raw + samples + result;
+    let (inner, widest_inner) = work::inner_bytes::<T>(job);
+    let device = raw + samples + inner + result;
     // The memory of a software adapter is host memory. A quarter stays for the driver and its compiler.
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };
     let budget = memory / 4 * 3;
@@ -356,7 +383,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
         (budget / per_pixel),
         RAW_BYTES / raw.min(RAW_BYTES),
         // Planes are padded to 8 bytes each.
-        (binding.saturating_sub(8 * most as u64)) / widest.max(widest_result),
+        (binding.saturating_sub(8 * most as u64)) / widest.max(widest_result).max(widest_inner),
         limits.max_buffer_size / raw.max(result) / 2,
         (LANES * GROUPS) as u64,
         job.pixels as u64,
@@ -380,6 +407,7 @@ impl GpuEngine {
         let entries: Vec<_> = buffers
             .iter()
             .enumerate()
+            .filter(|(i, _)| !pipeline.absent.get(*i).copied().unwrap_or(false))
             .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
             .collect();
         self.scoped("bind group", || {

@@ -2,16 +2,22 @@
 
 use rayon::prelude::*;
 
+use super::super::cpu;
 use super::run::{Buffers, LANES};
 use super::upload::{CubePlan, Sample};
-use super::{Binding, GpuEngine, Pipeline};
+use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::dtype::DType;
+use crate::engine::CpuEngine;
 use crate::kernels::expr::{self, Program, Sheet, wgsl};
-use crate::kernels::stack::{self, Out, Stack, Tally};
+use crate::kernels::stack::wgsl::{self as stack_wgsl, Has};
+use crate::kernels::stack::{self, Affine, Combine, Out, Reject, Tally};
+use crate::kernels::stack::{lmedian_factor, median_factor, minmax_part};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
-use crate::{Error, Result};
+use crate::{Error, Result, kernels};
 
+/// In `out_info`: the pixel is not for the device.
+const ODD: u32 = 1 << 31;
 /// Bytes a pixel of `out_info` in `shaders/stack.wgsl`.
 const INFO_BYTES: u64 = 16;
 
@@ -19,6 +25,8 @@ const INFO_BYTES: u64 = 16;
 pub(super) struct Outcome {
     pub buffer: wgpu::Buffer,
     pub bytes: u64,
+    /// Where it begins in the buffer.
+    pub at: u64,
 }
 
 impl Outcome {
@@ -35,14 +43,18 @@ pub(super) fn result_len(bytes: u64, n: usize) -> u64 {
 
 /// The kernel of a job, ready to be dispatched.
 pub(super) struct Made {
+    pub passes: Vec<frames::Pass>,
     pub kernel: Pipeline,
     pub bind: wgpu::BindGroup,
     pub out: Vec<Outcome>,
+    /// Marks that are set by the passes.
+    pub marks: Option<wgpu::Buffer>,
 }
 
 /// The planes of a job, by what their numbers become.
 pub(super) fn cubes<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
     match &job.work {
+        Work::Stack(Stacking { computed: Some(computed), .. }) => frames::cubes(job, computed),
         Work::Stack(stack) => {
             let cube = |c: usize, used: bool, sample: Sample| {
                 CubePlan::new(job, stack.frames.iter().filter(|_| used).map(|f| f[c]), sample)
@@ -68,8 +80,42 @@ pub(super) fn cubes<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
 pub(super) fn result_bytes<T: Real>(job: &Job<'_>) -> (u64, u64) {
     let real = size_of::<T>() as u64;
     match &job.work {
-        Work::Stack(_) => (2 * real + INFO_BYTES, INFO_BYTES),
+        Work::Stack(stack) => {
+            let reals = has(job, stack).reals() as u64 * real;
+            (reals + INFO_BYTES + 1, reals.max(INFO_BYTES))
+        }
         Work::Expr(_) => (2 * real + 4 + 1, real),
+    }
+}
+
+/// Bytes a pixel of what lies between samples and results, and of the widest of it.
+pub(super) fn inner_bytes<T: Real>(job: &Job<'_>) -> (u64, u64) {
+    let Work::Stack(stack) = &job.work else { return (0, 1) };
+    let (mut bytes, mut widest) = (0, 1);
+    if has(job, stack).stores(&stack.method) {
+        let column = (stack.count() * size_of::<T>()) as u64;
+        (bytes, widest) = (column + 4 * stack.count().div_ceil(32) as u64, column);
+    }
+    if let Some(computed) = &stack.computed {
+        let (more, wide) = frames::bytes::<T>(stack, computed);
+        (bytes, widest) = (bytes + more, widest.max(wide));
+    }
+    (bytes, widest)
+}
+
+/// What the shader of a stack is written for.
+fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
+    let weighted = stack.method.combine == Combine::WtMean && stack.variance;
+    Has {
+        frames: stack.count(),
+        variance: stack.variance,
+        mask: stack.mask,
+        scaled: stack.affine.iter().any(|a| *a != Affine::IDENTITY),
+        nonfinite: stack.nonfinite,
+        both: job.outputs.scatter,
+        ratio: job.outputs.ratio,
+        weights: job.outputs.weight && weighted,
+        shared: stack.computed.map_or(0, |c| c.shares.variables),
     }
 }
 
@@ -84,29 +130,64 @@ pub(super) fn make<T: Real>(
 ) -> Result<Made> {
     let real = size_of::<T>() as u64;
     match &job.work {
-        Work::Stack(job) => {
+        Work::Stack(stack) => {
+            let has = has(job, stack);
+            let (stores, wide) = (has.stores(&stack.method), T::DTYPE == DType::F64);
+            let on = |yes: bool, binding: Binding| if yes { binding } else { Binding::Absent };
             let mut bindings = vec![Binding::Uniform];
             bindings.extend([Binding::Read; 4]);
-            bindings.extend([Binding::Write; 3]);
-            if T::DTYPE == DType::F64 {
-                bindings.extend([Binding::Read; 2]);
-            }
-            let kernel = engine.pipeline::<T, Stack<T>>("main", &bindings, &stack_constants(job))?;
-            let uniform = buffers.uniform("stack params", bytemuck::bytes_of(&stack_params(job, pixels)))?;
-            let affines = buffers.filled("scale and zero", &affines::<T>(job))?;
-            let out = vec![
-                buffers.outcome("out data", real, pixels)?,
-                buffers.outcome("out variance", real, pixels)?,
-                buffers.outcome("out info", INFO_BYTES, pixels)?,
+            bindings.extend([Binding::Write; 2]);
+            bindings.push(on(stores, Binding::Write));
+            bindings.extend([on(wide, Binding::Read); 2]);
+            bindings.push(on(stores, Binding::Write));
+            bindings.push(on(has.shared > 0, Binding::Read));
+            let source = [kernels::prelude::<T>(), stack_wgsl::source::<T>(&stack.method, &has)].concat();
+            let label = format!("stack of {} {} frames", has.frames, T::DTYPE);
+            let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
+            let uniform = buffers.uniform("stack params", bytemuck::bytes_of(&stack_params(stack, pixels)))?;
+            let rows = buffers.filled("rows", &rows::<T>(stack))?;
+            let mut out = buffers.outcomes("out reals", real, pixels, has.reals())?;
+            let info = buffers.outcome("out info", INFO_BYTES, pixels)?;
+            let (keys, ins) = if stores {
+                let n = has.frames;
+                let keys = buffers.storage("column", (n * pixels * size_of::<T>()) as u64)?;
+                (keys, buffers.storage("samples that are in", (n.div_ceil(32) * pixels * 4) as u64)?)
+            } else {
+                (absent.clone(), absent.clone())
+            };
+            let (mut passes, mut marks) = (Vec::new(), None);
+            let [data, variance, mask, shared] = match &stack.computed {
+                None => {
+                    let [data, variance, mask] = [DATA, VARIANCE, MASK].map(|c| samples[c].clone());
+                    [data, variance, mask, absent.clone()]
+                }
+                Some(computed) => {
+                    let odd = buffers.outcome("odd frames", 0, pixels)?;
+                    let (planes, made) =
+                        frames::make::<T>(engine, stack, computed, pixels, samples, &odd.buffer, buffers)?;
+                    passes = made;
+                    marks = Some(odd.buffer.clone());
+                    out.push(odd);
+                    [planes.data, planes.variance, planes.mask, planes.shared]
+                }
+            };
+            let bound = [
+                &uniform,
+                &data,
+                &variance,
+                &mask,
+                &rows,
+                &out[0].buffer,
+                &info.buffer,
+                &keys,
+                &data,
+                &variance,
+                &ins,
+                &shared,
             ];
-            let [data, variance, mask] = [DATA, VARIANCE, MASK].map(|c| &samples[c]);
-            let mut bound = vec![&uniform, data, variance, mask, &affines];
-            bound.extend(out.iter().map(|o| &o.buffer));
-            if T::DTYPE == DType::F64 {
-                bound.extend([data, variance]);
-            }
             let bind = engine.bind(&kernel, &bound)?;
-            Ok(Made { kernel, bind, out })
+            out.insert(has.reals(), info);
+            Ok(Made { passes, kernel, bind, out, marks })
         }
         Work::Expr(program) => {
             let mut bindings = vec![Binding::Uniform];
@@ -136,8 +217,40 @@ pub(super) fn make<T: Real>(
             ];
             let bind = engine.bind(&kernel, &bound)?;
             let out = [Some(data), variance, mask, Some(odd)].into_iter().flatten().collect();
-            Ok(Made { kernel, bind, out })
+            Ok(Made { passes: Vec::new(), kernel, bind, out, marks: None })
         }
+    }
+}
+
+/// Computes pixels of a stack that are not for the device.
+pub(super) struct Twin<'a, T: Real> {
+    engine: &'a CpuEngine,
+    job: &'a Job<'a>,
+    memory: u64,
+    run: Option<cpu::Run<'a, T>>,
+    tile: Tile<T>,
+}
+
+impl<'a, T: Real + Default> Twin<'a, T> {
+    pub(super) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Self {
+        Twin { engine, job, memory, run: None, tile: Tile::default() }
+    }
+
+    /// Pixels `first` to `end` of the output into their places of a tile.
+    fn compute(&mut self, range: std::ops::Range<usize>, into: &mut Tile<T>) -> Result<()> {
+        if self.run.is_none() {
+            self.run = Some(cpu::Run::new(self.engine, self.job, self.memory)?);
+        }
+        let Some(run) = &mut self.run else { return Ok(()) };
+        let mut start = range.start;
+        while start < range.end {
+            let end = range.end.min(start + run.tile_pixels());
+            run.submit(start..end);
+            run.collect(&mut self.tile)?;
+            into.take(&self.tile);
+            start = end;
+        }
+        Ok(())
     }
 }
 
@@ -145,6 +258,7 @@ pub(super) fn make<T: Real>(
 pub(super) fn take<T: Real + Default>(
     job: &Job<'_>,
     pool: &rayon::ThreadPool,
+    twin: &mut Twin<'_, T>,
     planes: &[&[u8]],
     tile: &mut Tile<T>,
 ) -> Result<()> {
@@ -157,12 +271,53 @@ pub(super) fn take<T: Real + Default>(
     let mut next = || planes.next().ok_or_else(|| Error::Device("a result is missing".into()));
     copy(&mut tile.data, next()?);
     match &job.work {
-        Work::Stack(_) => {
+        Work::Stack(stack) => {
+            let has = has(job, stack);
             copy(&mut tile.variance, next()?);
-            for (i, info) in next()?.chunks_exact(INFO_BYTES as usize).take(tile.mask.len()).enumerate() {
-                tile.mask[i] = word(info, 0);
-                tile.good[i] = word(info, 1);
+            if has.both {
+                copy(&mut tile.scatter, next()?);
+            }
+            let beyond = |v: &mut T, value: f64| {
+                if *v < T::from_f32(0.0) {
+                    *v = T::from_f64(value);
+                }
+            };
+            if has.ratio {
+                copy(&mut tile.ratio, next()?);
+                tile.ratio.iter_mut().for_each(|v| beyond(v, f64::NAN));
+            }
+            if has.weights {
+                copy(&mut tile.weight, next()?);
+                tile.weight.iter_mut().for_each(|v| beyond(v, f64::INFINITY));
+            }
+            let n = tile.data.len();
+            let mut odd = vec![0u8; n.div_ceil(32) * 4];
+            let infos = next()?.chunks_exact(INFO_BYTES as usize).take(n);
+            // Marked by the frames, or by the stack.
+            let marked = if stack.computed.is_some() { Some(next()?) } else { None };
+            for (i, info) in infos.enumerate() {
+                let (good, counts) = (word(info, 1), word(info, 3));
+                let is_odd = word(info, 2) & ODD != 0 || marked.is_some_and(|m| is_set(m, i));
+                if is_odd {
+                    odd[i / 8] |= 1 << (i % 8);
+                    continue;
+                }
+                let (low, high) = (counts & 0xffff, counts >> 16);
+                let put = |plane: &mut [u32], value: u32| plane.get_mut(i).into_iter().for_each(|p| *p = value);
+                put(&mut tile.mask, word(info, 0));
+                put(&mut tile.good, good);
+                put(&mut tile.low, low);
+                put(&mut tile.high, high);
+                put(&mut tile.rejected, low + high);
+                if let (Some(weight), false) = (tile.weight.get_mut(i), has.weights) {
+                    *weight = T::from_f64(f64::from(good));
+                }
                 tile.tally.negative += u64::from(word(info, 2));
+                tile.tally.rejected += u64::from(low + high);
+            }
+            let first = tile.range.start;
+            for run in runs(&odd, n) {
+                twin.compute(first + run.start..first + run.end, tile)?;
             }
         }
         Work::Expr(program) => {
@@ -180,6 +335,31 @@ pub(super) fn take<T: Real + Default>(
     Ok(())
 }
 
+/// Bit `i` of words.
+fn is_set(words: &[u8], i: usize) -> bool {
+    word(words, i / 32) >> (i % 32) & 1 == 1
+}
+
+/// Runs of marked pixels among the first `n`, none of them long.
+fn runs(odd: &[u8], n: usize) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    let mut at = 0;
+    while at < n {
+        if word(odd, at / 32) == 0 {
+            at = (at / 32 + 1) * 32;
+            continue;
+        }
+        if is_set(odd, at) {
+            match runs.last_mut() {
+                Some(run) if run.end == at && run.len() < SHARE => run.end += 1,
+                _ => runs.push(at..at + 1),
+            }
+        }
+        at += 1;
+    }
+    runs
+}
+
 fn word(bytes: &[u8], i: usize) -> u32 {
     u32::from_ne_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
 }
@@ -195,23 +375,7 @@ fn recompute<T: Real + Default>(
     odd: &[u8],
     tile: &mut Tile<T>,
 ) -> Result<()> {
-    let n = tile.data.len();
-    let is_odd = |i: usize| word(odd, i / 32) >> (i % 32) & 1 == 1;
-    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-    let mut at = 0;
-    while at < n {
-        if word(odd, at / 32) == 0 {
-            at = (at / 32 + 1) * 32;
-            continue;
-        }
-        if is_odd(at) {
-            match runs.last_mut() {
-                Some(run) if run.end == at && run.len() < SHARE => run.end += 1,
-                _ => runs.push(at..at + 1),
-            }
-        }
-        at += 1;
-    }
+    let runs = runs(odd, tile.data.len());
     if runs.is_empty() {
         return Ok(());
     }
@@ -256,34 +420,46 @@ fn recompute<T: Real + Default>(
 }
 
 fn stack_params(job: &Stacking<'_>, pixels: usize) -> stack::Params {
+    let passes = match &job.method.reject {
+        Reject::SigClip(clip) | Reject::VarClip(clip) => clip.passes(),
+        _ => 0,
+    };
     stack::Params {
-        frames: job.frames.len() as u32,
+        frames: job.count() as u32,
         pixels: pixels as u32,
         opaque_zero: 0,
-        pad: 0,
+        passes,
         forbidden: *job.levels.forbidden(),
     }
 }
 
-/// The constants that a pipeline of `shaders/stack.wgsl` is made with.
-fn stack_constants(job: &Stacking<'_>) -> Vec<(&'static str, f64)> {
-    let flag = |name, on| (name, f64::from(u8::from(on)));
-    vec![
-        flag("VARIANCE", job.variance),
-        flag("MASK", job.mask),
-        flag("SCALED", job.affine.iter().any(|a| *a != stack::Affine::IDENTITY)),
-        flag("NONFINITE", job.nonfinite),
-    ]
-}
-
-/// `affines` of `shaders/stack.wgsl`: (scale, its rest, zero, its rest), (scale^2, its rest, 0, 0) a frame.
-fn affines<T: Real>(job: &Stacking<'_>) -> Vec<u8> {
+/// `rows` of `shaders/stack.wgsl`.
+fn rows<T: Real>(job: &Stacking<'_>) -> Vec<u8> {
     let split = |v: f64| {
         let high = T::from_f64(v);
         [high, T::from_f64(v - high.to_f64())]
     };
     let zero = [T::from_f64(0.0); 2];
-    let rows = job.affine.iter().flat_map(|a| [split(a.scale), split(a.zero), split(a.scale * a.scale), zero]);
-    let values: Vec<T> = rows.flatten().collect();
-    bytemuck::cast_slice(&values).to_vec()
+    let mut rows: Vec<[T; 2]> = Vec::new();
+    rows.extend(job.affine.iter().flat_map(|a| [split(a.scale), split(a.zero), split(a.scale * a.scale), zero]));
+    // One that is infinite is not asked for.
+    let square = |sigma: f64| if sigma.is_finite() { split(sigma * sigma) } else { zero };
+    let clip = match &job.method.reject {
+        Reject::SigClip(clip) | Reject::VarClip(clip) => [square(clip.lsigma), square(clip.hsigma)],
+        _ => [zero; 2],
+    };
+    rows.extend(clip);
+    for n in 0..=job.count() {
+        let factor = match job.method.combine {
+            Combine::Median => median_factor(n),
+            Combine::LMedian => lmedian_factor(n),
+            _ => 1.0,
+        };
+        let [low, high] = match &job.method.reject {
+            Reject::MinMax { nlow, nhigh } => [*nlow, *nhigh].map(|of| T::from_f64(minmax_part(n, of, job.count()))),
+            _ => zero,
+        };
+        rows.extend([split(factor), [low, high]]);
+    }
+    bytemuck::cast_slice(&rows.concat()).to_vec()
 }

@@ -12,6 +12,11 @@ pub(super) struct Range {
     pub hi: Row<u32>,
 }
 
+/// How many of `n` samples go where `of` of `frames` would: the same fraction, rounded down.
+pub(crate) fn minmax_part(n: usize, of: usize, frames: usize) -> f64 {
+    (n as f64 * of as f64 / frames as f64 + 0.001).floor()
+}
+
 /// Rule 3, minmax: narrows the range and takes what is out of it out of `used`. Equal samples rank in the order of their
 /// frames.
 #[inline(always)]
@@ -22,8 +27,7 @@ pub(super) fn minmax<T: Real>(
     range: &mut Range,
     used: &mut [Row<u32>],
 ) {
-    let frames = samples.frames() as f64;
-    let part = |n: u32, of: usize| (f64::from(n) * of as f64 / frames + 0.001) as u32;
+    let part = |n: u32, of: usize| minmax_part(n as usize, of, samples.frames()) as u32;
     let all = *range;
     // How many that are equal to the first of the range rank before it, and to its last in it or before.
     let (mut before, mut with) = ([0u32; BLOCK], [0u32; BLOCK]);

@@ -66,7 +66,11 @@ mod levels;
 mod method;
 mod network;
 mod order;
+#[cfg_attr(not(feature = "gpu"), allow(dead_code))]
+pub(crate) mod wgsl;
 
+#[cfg(feature = "gpu")]
+pub(crate) use clip::minmax_part;
 pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
@@ -136,7 +140,8 @@ pub(crate) struct Params {
     pub pixels: u32,
     /// Always 0, but the shader's compiler does not know.
     pub opaque_zero: u32,
-    pub pad: u32,
+    /// Most passes of a clipping.
+    pub passes: u32,
     pub forbidden: [u32; MAX_LEVELS],
 }
 

@@ -1,0 +1,239 @@
+//! The device's half, written out for one job: the constants that `shaders/stack.wgsl` goes by, and where the column of a
+//! pixel lies.
+//!
+//! Up to [`STRAIGHT`] frames the column is in as many variables, and everything that goes over it is a straight line: the
+//! comparators of the network, the sums, the choice of a place. Nothing is indexed, so nothing spills. Beyond, it is in
+//! storage, a plane a place, and the same is done by loops.
+
+use std::fmt::Write as _;
+
+use super::network::network;
+use super::{Combine, Method, Reject};
+use crate::dtype::DType;
+use crate::real::Real;
+
+/// Most frames whose column is written out: longer lines take a driver's compiler longer than they save.
+pub(crate) const STRAIGHT: usize = 32;
+
+/// What the frames have, and what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Has {
+    pub frames: usize,
+    pub variance: bool,
+    pub mask: bool,
+    /// Some frame has a scale or a zero.
+    pub scaled: bool,
+    /// A sample can be non-finite.
+    pub nonfinite: bool,
+    /// Scatter beside the propagated variance.
+    pub both: bool,
+    /// Their ratio.
+    pub ratio: bool,
+    /// Sums of weights, of a weighted mean.
+    pub weights: bool,
+    /// Variables that frames share: each frame has a plane for each, variable after variable.
+    pub shared: usize,
+}
+
+impl Has {
+    /// Whether the column of a pixel and the bits of its samples are in storage.
+    pub(crate) fn stores(&self, method: &Method) -> bool {
+        method.sorts() && self.frames > STRAIGHT
+    }
+
+    /// Planes of reals that come out.
+    pub(crate) fn reals(&self) -> usize {
+        2 + usize::from(self.both) + usize::from(self.ratio) + usize::from(self.weights)
+    }
+}
+
+/// The ends of what is computed on the device, as powers of two; pixels beyond are computed by the host.
+struct Ends {
+    /// Of samples, and of their variances.
+    values: (i32, i32),
+    variances: (i32, i32),
+    /// Least sum of squares.
+    squares: i32,
+    slack: i32,
+}
+
+fn ends(wide: bool, squares: bool, fourth: bool) -> Ends {
+    let (largest, smallest) = if wide { (900, -900) } else { (100, -100) };
+    let of_squares = if wide { 400 } else { 60 };
+    let of_fourth = if wide { 280 } else { 36 };
+    let most = if fourth {
+        of_fourth
+    } else if squares {
+        of_squares
+    } else {
+        largest
+    };
+    let least = if wide { -800 } else { -80 };
+    Ends {
+        values: (smallest, most),
+        variances: (if squares { least } else { smallest }, most),
+        squares: least,
+        slack: if wide { -90 } else { -40 },
+    }
+}
+
+/// The shader of a method, without what stands in front of every kernel.
+pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
+    let wide = T::DTYPE == DType::F64;
+    let combine = match method.combine {
+        Combine::WtMean if !has.variance => Combine::Mean,
+        combine => combine,
+    };
+    let propagates = method.errors.propagates() && has.variance;
+    let scatters = method.errors.scatters();
+    let median = matches!(combine, Combine::Median | Combine::LMedian);
+    let extreme = matches!(combine, Combine::Min | Combine::Max);
+    let weighted = combine == Combine::WtMean;
+    let clip = match method.reject {
+        Reject::SigClip(clip) | Reject::VarClip(clip) => Some(clip),
+        _ => None,
+    };
+    let fourth = combine == Combine::Std && propagates;
+    let squares = clip.is_some() || scatters || weighted || combine == Combine::Std;
+    let ends = ends(wide, squares, fourth);
+    let mut out = String::new();
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        // Writing to a String cannot fail.
+        let _ = out.write_fmt(text);
+        out.push('\n');
+    };
+    let sums = matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || ((extreme || median) && scatters);
+    let flags = [
+        ("MASK", has.mask),
+        ("NONFINITE", has.nonfinite),
+        ("VARIANCE", has.variance),
+        ("SCALED", has.scaled),
+        ("ORDERED", method.sorts()),
+        ("MCLIP", clip.is_none_or(|c| c.mclip)),
+        ("CLIPS_LOW", clip.is_some_and(|c| c.lsigma.is_finite())),
+        ("CLIPS_HIGH", clip.is_some_and(|c| c.hsigma.is_finite())),
+        ("CHOOSES", method.sorts() || extreme),
+        ("SUMS", sums),
+        ("SUMS_VARIANCES", propagates && (median || matches!(combine, Combine::Mean | Combine::Sum))),
+        ("EXTREME", extreme),
+        ("MIDDLE", median),
+        ("WEIGHTED", weighted),
+        ("SCATTERS", scatters),
+        ("PROPAGATES", propagates),
+        ("BOTH", has.both),
+        ("RATIO", has.ratio),
+        ("WEIGHTS", has.weights),
+    ];
+    for (name, on) in flags {
+        line(format_args!("const {name}: bool = {on};"));
+    }
+    let names = ["MEAN", "WTMEAN", "MEDIAN", "LMEDIAN", "SUM", "MIN", "MAX", "STD"];
+    let place = Combine::ALL.iter().position(|c| *c == combine).unwrap_or_default();
+    for (i, name) in names.into_iter().enumerate() {
+        line(format_args!("const {name}: u32 = {i}u;"));
+    }
+    line(format_args!("const COMBINE: u32 = {place}u;"));
+    for (i, name) in ["NONE", "MINMAX", "SIGCLIP", "VARCLIP"].into_iter().enumerate() {
+        line(format_args!("const {name}: u32 = {i}u;"));
+    }
+    let place = match method.reject {
+        Reject::None => 0,
+        Reject::MinMax { .. } => 1,
+        Reject::SigClip(_) => 2,
+        Reject::VarClip(_) => 3,
+    };
+    line(format_args!("const REJECT: u32 = {place}u;"));
+    line(format_args!("const RATIO_PLANE: u32 = {}u;", 2 + usize::from(has.both)));
+    line(format_args!("const SHARED: u32 = {}u;", has.shared));
+    line(format_args!("const WEIGHT_PLANE: u32 = {}u;", has.reals() - 1));
+    let suffix = if wide { "lf" } else { "f" };
+    let power = |e: i32| format!("{:e}{suffix}", 2f64.powi(e));
+    let bits = |e: i32| if wide { ((e + 1023) as u32) << 20 } else { ((e + 127) as u32) << 23 };
+    line(format_args!("const FAINTEST: u32 = {}u;", if wide { 1 << 20 } else { 1 << 23 }));
+    for (name, (least, most)) in [("", ends.values), ("_VARIANCE", ends.variances)] {
+        line(format_args!("const LEAST{name}: u32 = {}u;", bits(least)));
+        line(format_args!("const MOST{name}: u32 = {}u;", bits(most)));
+    }
+    for (name, (least, most)) in [("VALUE", ends.values), ("WEIGHT", ends.variances)] {
+        line(format_args!("const LEAST_{name}: real = {};", power(least)));
+        line(format_args!("const MOST_{name}: real = {};", power(most)));
+    }
+    line(format_args!("const FAINT_SQUARES: real = {};", power(ends.squares)));
+    line(format_args!("const SLACK: real = {};", power(ends.slack)));
+    let top = if wide { format!("{:e}lf", f64::MAX) } else { format!("{:e}f", f64::from(f32::MAX)) };
+    line(format_args!("const TOP: real = {top};"));
+    out.push_str(include_str!("../../../shaders/stack.wgsl"));
+    if has.shared > 0 {
+        let real = if wide { "f64" } else { "f32" };
+        let _ = writeln!(out, "@group(0) @binding(11) var<storage, read> shared_planes: array<{real}>;");
+        out.push_str("fn shared_at(i: u32) -> real { return shared_planes[i]; }\n");
+    } else {
+        out.push_str("fn shared_at(i: u32) -> real { return real(0); }\n");
+    }
+    if method.sorts() {
+        if has.stores(method) {
+            out.push_str(include_str!("../../../shaders/stack_column.wgsl"));
+        } else {
+            straight(has.frames, &mut out);
+        }
+    } else {
+        // Called by nothing that runs.
+        out.push_str(NO_COLUMN);
+    }
+    out
+}
+
+const NO_COLUMN: &str = "
+fn is_in(i: u32, frame: u32) -> bool { return false; }
+fn put_in(i: u32, frame: u32, is: bool) {}
+fn fill(pixel: u32) -> u32 { return 0u; }
+fn sort(pixel: u32) {}
+fn at(pixel: u32, k: u32) -> real { return real(0); }
+fn each_sum(pixel: u32) {}
+fn each_square(pixel: u32) {}
+fn each_limit(pixel: u32) {}
+fn each_equal(pixel: u32) {}
+";
+
+/// The column in variables.
+fn straight(n: usize, out: &mut String) {
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        let _ = out.write_fmt(text);
+        out.push('\n');
+    };
+    for k in 0..n {
+        line(format_args!("var<private> v{k}: real = real(0);"));
+    }
+    line(format_args!("var<private> bits_in: u32 = 0u;"));
+    line(format_args!("fn is_in(i: u32, frame: u32) -> bool {{ return ((bits_in >> frame) & 1u) == 1u; }}"));
+    line(format_args!("fn put_in(i: u32, frame: u32, is: bool) {{"));
+    line(format_args!("    bits_in = (bits_in & ~(1u << frame)) | (select(0u, 1u, is) << frame);"));
+    line(format_args!("}}"));
+    line(format_args!("fn fill(pixel: u32) -> u32 {{"));
+    for k in 0..n {
+        let i = if k == 0 { "pixel".to_string() } else { format!("pixel + {k}u * params.pixels") };
+        line(format_args!("    v{k} = select(TOP, key_at({i}, {k}u), is_in(0u, {k}u));"));
+    }
+    line(format_args!("    return countOneBits(bits_in);"));
+    line(format_args!("}}"));
+    line(format_args!("fn sort(pixel: u32) {{"));
+    line(format_args!("    var t = real(0);"));
+    for (i, j) in network(n) {
+        line(format_args!("    t = min(v{i}, v{j}); v{j} = max(v{i}, v{j}); v{i} = t;"));
+    }
+    line(format_args!("}}"));
+    line(format_args!("fn at(pixel: u32, k: u32) -> real {{"));
+    line(format_args!("    var y = v0;"));
+    for k in 1..n {
+        line(format_args!("    y = select(y, v{k}, k == {k}u);"));
+    }
+    line(format_args!("    return y;"));
+    line(format_args!("}}"));
+    for name in ["sum", "square", "limit", "equal"] {
+        line(format_args!("fn each_{name}(pixel: u32) {{"));
+        for k in 0..n {
+            line(format_args!("    visit_{name}({k}u, v{k});"));
+        }
+        line(format_args!("}}"));
+    }
+}
