@@ -67,7 +67,8 @@ fn reject(of: &Value) -> Result<Reject, String> {
 
 /// Where two lists are more than 1e-6 apart.
 fn apart(a: &[f64], b: &[f64]) -> Vec<usize> {
-    (0..a.len()).filter(|&i| b.get(i).is_none_or(|b| !((a[i] - b).abs() <= 1e-6 * b.abs()))).collect()
+    let differ = |a: f64, b: f64| a.is_nan() || b.is_nan() || (a - b).abs() > 1e-6 * b.abs();
+    (0..a.len()).filter(|&i| b.get(i).is_none_or(|&b| differ(a[i], b))).collect()
 }
 
 fn of(engine: &Engine, tool: &str, same: usize, other: usize) -> Result<(), String> {
