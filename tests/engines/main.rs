@@ -13,6 +13,7 @@ mod expr;
 mod expr_astropy;
 mod frames;
 mod golden;
+mod stack_judges;
 mod stacks;
 
 use std::sync::Arc;
@@ -36,7 +37,8 @@ fn main() {
         ("pair", Kind::Pair, Engine::gpu_without_f64(None, 0)),
     ];
     for (kind, mode, engine) in engines {
-        let stacks = cases::ALL.iter().chain(golden::ALL).chain(stacks::ALL).filter(|_| kind != "pair");
+        let stacks =
+            [cases::ALL, golden::ALL, stacks::ALL, stack_judges::ALL].into_iter().flatten().filter(|_| kind != "pair");
         let names = stacks.clone().map(|c| c.0).chain(expr::all().map(|c| c.0));
         match engine {
             Ok(engine) => {

@@ -437,13 +437,15 @@ fn pixel(values: &[f64], variances: &[f64], t: Type) -> Vec<NDAstroData> {
     values.iter().enumerate().map(one).collect()
 }
 
+/// Values, variances, rejection, how many are rejected low and high.
+type Tie<'a> = (&'a [f64], &'a [f64], Reject, (f64, f64));
+
 /// Whole numbers, so that every side of the comparison is exact: a sample on its limit stays, one past it goes.
 fn ties_on_the_limit_stay(engine: &Engine) -> Result<(), String> {
     let inf = f64::INFINITY;
     let sig = |k: f64, mclip, max_iters| Reject::SigClip(clip(k, k, mclip, max_iters));
     let var = |k: f64, mclip| Reject::VarClip(clip(k, k, mclip, None));
-    // What is rejected low, what high.
-    let cases: Vec<(&[f64], &[f64], Reject, (f64, f64))> = vec![
+    let cases: Vec<Tie> = vec![
         // Median 10, sigma^2 1600 / 4: 50 is at 2 sigma.
         (&[10.0, 10.0, 10.0, 50.0], &[], sig(2.0, true, None), (0.0, 0.0)),
         (&[10.0, 10.0, 10.0, 50.0], &[], sig(1.9375, true, None), (0.0, 1.0)),
