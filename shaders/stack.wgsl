@@ -178,8 +178,9 @@ fn judge() {
     odd = odd || beyond_range(largest, LEAST, MOST);
     odd = odd || beyond_range(largest_variance, LEAST_VARIANCE, MOST_VARIANCE);
     if SCALED {
-        odd = odd || largest_value > MOST_VALUE || (largest_value < LEAST_VALUE && largest_value > real(0));
-        odd = odd || largest_weight > MOST_WEIGHT || (largest_weight < LEAST_WEIGHT && largest_weight > real(0));
+        // 0 may be what a device makes of a number that is too small.
+        odd = odd || largest_value > MOST_VALUE || (largest_value < LEAST_VALUE && largest != 0u);
+        odd = odd || largest_weight > MOST_WEIGHT || (largest_weight < LEAST_WEIGHT && largest_variance != 0u);
     }
 }
 

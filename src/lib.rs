@@ -72,7 +72,9 @@ pub use nddata::NDAstroData;
 pub use output::{DEFAULT_MEMORY, Progress};
 pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
-pub use stack::{BitNames, Clip, Combine, Flavour, Hierarchy, Map, Reject, Stack, VarianceFrom};
+pub use stack::{
+    BitNames, Clip, Combine, ExtensionPlan, Flavour, Hierarchy, Map, Reject, Stack, StackPlan, VarianceFrom,
+};
 pub use stats::Stats;
 pub use unit::Unit;
 pub use wcs::Wcs;

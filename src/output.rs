@@ -115,13 +115,10 @@ const PIXEL_BYTES: usize = 64;
 /// files first: otherwise each of their tiles would be decoded for every piece of it. So are those that are not read in
 /// the order of their tiles.
 pub(crate) fn spooled<'a>(planes: &'a [Plane], settings: &Settings) -> Result<Cow<'a, [Plane]>> {
-    let packed: Vec<&Plane> = planes.iter().filter(|p| !p.is_plain()).collect();
-    let band = packed.iter().map(|p| p.band()).max().unwrap_or(0);
-    let pixel: usize = packed.iter().map(|p| p.format().size()).sum::<usize>() + PIXEL_BYTES;
-    let crosswise = packed.iter().any(|p| p.is_crosswise());
-    if band <= BAND_PIXELS && (2 * pixel * band) as u64 <= settings.memory / 2 && !crosswise {
+    if !spools(planes, settings) {
         return Ok(Cow::Borrowed(planes));
     }
+    let band = planes.iter().filter(|p| !p.is_plain()).map(|p| p.band()).max().unwrap_or(0);
     let one = |p: &Plane| match &settings.cancel {
         Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
         _ => p.spooled(),
@@ -131,6 +128,15 @@ pub(crate) fn spooled<'a>(planes: &'a [Plane], settings: &Settings) -> Result<Co
     let done: Result<Vec<_>> =
         if held <= settings.memory { planes.par_iter().map(one).collect() } else { planes.iter().map(one).collect() };
     done.map(Cow::Owned)
+}
+
+/// Whether that is so.
+pub(crate) fn spools(planes: &[Plane], settings: &Settings) -> bool {
+    let packed: Vec<&Plane> = planes.iter().filter(|p| !p.is_plain()).collect();
+    let band = packed.iter().map(|p| p.band()).max().unwrap_or(0);
+    let pixel: usize = packed.iter().map(|p| p.format().size()).sum::<usize>() + PIXEL_BYTES;
+    let crosswise = packed.iter().any(|p| p.is_crosswise());
+    band > BAND_PIXELS || (2 * pixel * band) as u64 > settings.memory / 2 || crosswise
 }
 
 /// Bits of a mask in the type that it is written in.

@@ -369,6 +369,47 @@ pub(crate) fn run<T: Real + Default>(
     })
 }
 
+/// What a run would take.
+pub(crate) struct Outline {
+    pub tile_pixels: usize,
+    pub tiles: u64,
+    /// Bytes to the device.
+    pub uploaded: u64,
+    /// Bytes of buffers.
+    pub host_bytes: u64,
+    pub device_bytes: u64,
+    /// Why the CPU would do it in place of this engine.
+    pub falls_back: Option<String>,
+}
+
+/// What [`run`] would take, by making the same buffers and dropping them.
+pub(crate) fn outline<T: Real + Default>(engine: &Engine, job: &Job<'_>, memory: u64) -> Result<Outline> {
+    let falls_back = engine.unfit::<T>(job);
+    let twin;
+    let engine = match falls_back {
+        Some(_) => {
+            twin = engine.cpu_twin()?;
+            &twin
+        }
+        None => engine,
+    };
+    if job.pixels == 0 {
+        let (uploaded, host_bytes, device_bytes) = (0, 0, 0);
+        return Ok(Outline { tile_pixels: 0, tiles: 0, uploaded, host_bytes, device_bytes, falls_back });
+    }
+    let runner = Runner::<T>::new(engine, job, memory)?;
+    let tile_pixels = whole(runner.tile_pixels(), [job.band(), job.row], job.pixels);
+    let (_, _, device_bytes) = runner.traffic();
+    Ok(Outline {
+        tile_pixels,
+        tiles: job.pixels.div_ceil(tile_pixels) as u64,
+        uploaded: runner.upload() * job.pixels as u64,
+        host_bytes: runner.host_bytes() + (BUFFERS * tile_pixels * Tile::<T>::bytes(job.outputs)) as u64,
+        device_bytes,
+        falls_back,
+    })
+}
+
 /// Fills a free tile and hands it on; `None` if the sink is gone.
 type Deliver<'a, T> = dyn Fn(&mut dyn FnMut(&mut Tile<T>) -> Result<()>) -> Result<Option<Tally>> + 'a;
 

@@ -167,9 +167,13 @@ impl StatsFile {
         Ok(StatsFile { file, target: target.to_path_buf() })
     }
 
-    fn finish(mut self, stats: &Stats) -> Result<()> {
+    fn finish(self, stats: &Stats) -> Result<()> {
+        self.write(&stats.to_json())
+    }
+
+    fn write(mut self, json: &serde_json::Value) -> Result<()> {
         let failed = Error::io(&self.target, "cannot write the stats");
-        let written = writeln!(self.file, "{:#}", stats.to_json());
+        let written = writeln!(self.file, "{json:#}");
         written.and_then(|()| self.file.persist(&self.target).map(drop).map_err(|e| e.error)).map_err(failed)
     }
 }

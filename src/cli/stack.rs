@@ -245,8 +245,11 @@ pub(super) struct StackArgs {
     #[arg(required = true, value_name = "IN")]
     inputs: Vec<PathBuf>,
     /// The stack: SCI, VAR and DQ for each extension
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "OUT", required_unless_present = "plan")]
+    output: Option<PathBuf>,
+    /// Say what would be read, uploaded and allocated, and compute nothing; as JSON with --stats
+    #[arg(long)]
+    plan: bool,
     #[command(flatten)]
     method: MethodArgs,
     #[command(flatten)]
@@ -261,15 +264,27 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     let common = &args.common;
     let stop = super::signals::stop_flag()?;
     // Cheap refusals come before any work.
-    crate::fits::check_target(&args.output, common.overwrite)?;
+    if let Some(output) = args.output.as_ref().filter(|_| !args.plan) {
+        crate::fits::check_target(output, common.overwrite)?;
+    }
     let (paths, given) = args.method.inputs(&args.inputs)?;
     let others = given.iter().map(|(_, text)| Path::new(text));
-    let used: Vec<&Path> = paths.iter().chain([&args.output]).map(PathBuf::as_path).chain(others).collect();
+    let used: Vec<&Path> = paths.iter().chain(&args.output).map(PathBuf::as_path).chain(others).collect();
     let stats_file = common.stats_file(&used)?;
     let engine = args.method.engine(common)?;
     let stack = args.method.stack(&paths, given, &args.input, common)?;
     let stack = stack.compression(args.pack.compression()).cancel(stop);
-    let write = |progress| stack.watched(progress).write(&engine, &args.output, common.overwrite);
+    let output = match &args.output {
+        Some(output) if !args.plan => output,
+        _ => {
+            let plan = stack.plan(&engine)?;
+            if let Some(file) = stats_file {
+                file.write(&plan.to_json())?;
+            }
+            return super::print(&plan.to_string());
+        }
+    };
+    let write = |progress| stack.watched(progress).write(&engine, output, common.overwrite);
     let stats = with_progress(common.quiet, write)?;
     common.finish(&stats, stats_file, &engine, "frames")
 }

@@ -190,6 +190,24 @@ impl<'a, T: Real + Default> Runner<'a, T> {
         }
     }
 
+    /// Bytes to the device for each pixel.
+    pub(crate) fn upload(&self) -> u64 {
+        match self {
+            Runner::Cpu(_) => 0,
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.upload(),
+        }
+    }
+
+    /// Bytes of buffers on the host, besides tiles.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        match self {
+            Runner::Cpu(r) => r.host_bytes(),
+            #[cfg(feature = "gpu")]
+            Runner::Gpu(r) => r.host_bytes(),
+        }
+    }
+
     /// Bytes to the device, bytes from it, bytes held on it.
     pub(crate) fn traffic(&self) -> (u64, u64, u64) {
         match self {

@@ -7,6 +7,7 @@
 mod header;
 mod hierarchy;
 mod maps;
+mod outline;
 mod plan;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::time::Instant;
 pub use hierarchy::{BitNames, Hierarchy};
 pub use maps::Map;
 use maps::outputs;
+pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
 
 use crate::dtype::DType;
@@ -30,6 +32,7 @@ use crate::nddata::NDAstroData;
 use crate::output::{
     FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, refuse_source, settings_methods, spooled,
 };
+use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
@@ -320,7 +323,13 @@ impl Stack {
     fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
         let (planes, frames) = plan.planes();
         let planes = spooled(&planes, &self.settings)?;
-        let job = Job {
+        let job = self.job(plan, &planes, frames);
+        self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
+    }
+
+    /// What is to be computed of these planes.
+    fn job<'a>(&self, plan: &'a Plan, planes: &'a [Plane], frames: Vec<[Option<usize>; 3]>) -> Job<'a> {
+        Job {
             inputs: planes.iter().collect(),
             pixels: plan.pixels(),
             row: plan.shape.last().copied().unwrap_or(1),
@@ -338,8 +347,7 @@ impl Stack {
                 nonfinite: plan.nonfinite,
                 method: plan.method,
             }),
-        };
-        self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
+        }
     }
 
     /// One plan per extension, everything checked.

@@ -31,6 +31,12 @@ impl CpuEngine {
         Ok(CpuEngine { pool: Some(Arc::new(crate::engine::pool(threads)?)) })
     }
 
+    /// On these threads.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn of(pool: Arc<rayon::ThreadPool>) -> Self {
+        CpuEngine { pool: Some(pool) }
+    }
+
     /// On the threads that are there: costs nothing to make.
     pub(crate) fn shared() -> Self {
         CpuEngine { pool: None }
@@ -97,6 +103,8 @@ pub(crate) struct Run<'a, T> {
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
+    /// Bytes of all desks.
+    desk_bytes: u64,
     /// Stored numbers of the tile of those inputs that must be decoded first.
     staged: Vec<(usize, Vec<u8>)>,
 }
@@ -139,8 +147,15 @@ impl<'a, T: Real + Default> Run<'a, T> {
             let needed = (2 * desks(block)).max(desks(block) + 2 * tile_bytes * least as u64);
             return Err(Error::Budget { needed, budget: memory });
         }
+        let desk_bytes = desks(piece);
         let desks = Mutex::new(Vec::new());
-        Ok(Run { engine, job, piece, tile, next: 0..0, desks, staged })
+        Ok(Run { engine, job, piece, tile, next: 0..0, desks, desk_bytes, staged })
+    }
+
+    /// Bytes of buffers besides tiles.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        let staged = self.job.staged().map(|(_, p)| p.format().size()).sum::<usize>() + WRITER_BYTES;
+        self.desk_bytes + (staged * self.tile.min(self.job.pixels)) as u64
     }
 
     pub(crate) fn tile_pixels(&self) -> usize {

@@ -16,6 +16,7 @@ use super::CpuEngine;
 use crate::error::escape;
 use crate::kernels::Kernel;
 use crate::kernels::expr::wgsl;
+use crate::kernels::stack::wgsl as stack_wgsl;
 use crate::real::Real;
 use crate::tiles::{Job, Work};
 use crate::{DType, Error, Result};
@@ -26,7 +27,7 @@ pub struct GpuEngine {
     device: wgpu::Device,
     queue: wgpu::Queue,
     faults: Arc<Faults>,
-    pool: rayon::ThreadPool,
+    pool: Arc<rayon::ThreadPool>,
     /// Computes the pixels that are not for the device.
     twin: CpuEngine,
     /// Compiled once, by label.
@@ -175,13 +176,14 @@ impl GpuEngine {
             seen.lost.store(true, Ordering::Relaxed);
             seen.record(format!("the device was lost ({reason:?}) {}", one_line(&message)));
         });
+        let pool = Arc::new(super::pool(threads)?);
         Ok(GpuEngine {
             info,
             device,
             queue,
             faults,
-            pool: super::pool(threads)?,
-            twin: CpuEngine::shared(),
+            twin: CpuEngine::of(pool.clone()),
+            pool,
             pipelines: Mutex::default(),
         })
     }
@@ -215,7 +217,8 @@ impl GpuEngine {
             Work::Stack(_) if T::DTYPE == DType::F64 && !self.f64() => {
                 Some("it has no 64-bit floats, which these inputs need")
             }
-            Work::Stack(stack) => stack.computed.as_ref().and_then(|c| frames::unfit::<T>(c, self.f64())),
+            Work::Stack(stack) => stack_wgsl::unfit(&stack.method)
+                .or_else(|| stack.computed.as_ref().and_then(|c| frames::unfit::<T>(c, self.f64()))),
             Work::Expr(program) => wgsl::unfit::<T>(program, self.f64()),
         };
         reason.map(|r| format!("not for {}: {r}", escape(&self.info.name)))

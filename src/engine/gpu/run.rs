@@ -234,6 +234,17 @@ impl<'a, T: Real + Default> Run<'a, T> {
         self.slots.len()
     }
 
+    /// Bytes to the device for each pixel.
+    pub(crate) fn upload(&self) -> u64 {
+        let planes = self.cubes.iter().flat_map(|c| &c.planes).flatten();
+        planes.map(|(_, upload)| upload.stored.size() as u64).sum()
+    }
+
+    /// Bytes of staging and readback: host memory that the device sees.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        self.slots.iter().map(|s| s.staging.size() + s.readback.size()).sum()
+    }
+
     pub(crate) fn traffic(&self) -> (u64, u64, u64) {
         (self.uploaded, self.downloaded, self.device_bytes)
     }

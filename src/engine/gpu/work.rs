@@ -239,7 +239,9 @@ impl<'a, T: Real + Default> Twin<'a, T> {
     /// Pixels `first` to `end` of the output into their places of a tile.
     fn compute(&mut self, range: std::ops::Range<usize>, into: &mut Tile<T>) -> Result<()> {
         if self.run.is_none() {
-            self.run = Some(cpu::Run::new(self.engine, self.job, self.memory)?);
+            // Too little for it beside the device: then the CPU does it all.
+            let beside = |e| if let Error::Budget { .. } = e { Error::Device(e.to_string()) } else { e };
+            self.run = Some(cpu::Run::new(self.engine, self.job, self.memory).map_err(beside)?);
         }
         let Some(run) = &mut self.run else { return Ok(()) };
         let mut start = range.start;

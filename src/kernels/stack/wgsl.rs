@@ -59,7 +59,8 @@ struct Ends {
 
 fn ends(wide: bool, squares: bool, fourth: bool) -> Ends {
     let (largest, smallest) = if wide { (900, -900) } else { (100, -100) };
-    let of_squares = if wide { 400 } else { 60 };
+    // Squares are split into halves: they must stay well below the largest number, and sums of them too.
+    let of_squares = if wide { 400 } else { 50 };
     let of_fourth = if wide { 280 } else { 36 };
     let most = if fourth {
         of_fourth
@@ -77,6 +78,18 @@ fn ends(wide: bool, squares: bool, fourth: bool) -> Ends {
     }
 }
 
+/// Why the device cannot do this method, if it cannot.
+pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
+    let beyond = |sigma: f64| sigma.is_finite() && sigma > MOST_SIGMA;
+    match method.reject {
+        Reject::VarClip(clip) if beyond(clip.lsigma) || beyond(clip.hsigma) => Some("a limit is beyond its numbers"),
+        _ => None,
+    }
+}
+
+/// Its square times a variance must be a number.
+const MOST_SIGMA: f64 = 1e9;
+
 /// The shader of a method, without what stands in front of every kernel.
 pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
     let wide = T::DTYPE == DType::F64;
@@ -93,6 +106,9 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
         Reject::SigClip(clip) | Reject::VarClip(clip) => Some(clip),
         _ => None,
     };
+    // No sample of n is farther off than sqrt(n) of their own standard deviations.
+    let by_spread = matches!(method.reject, Reject::SigClip(_));
+    let clips = |sigma: f64| sigma.is_finite() && !(by_spread && sigma * sigma >= has.frames as f64 * 1.01);
     let fourth = combine == Combine::Std && propagates;
     let squares = clip.is_some() || scatters || weighted || combine == Combine::Std;
     let ends = ends(wide, squares, fourth);
@@ -110,8 +126,8 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
         ("SCALED", has.scaled),
         ("ORDERED", method.sorts()),
         ("MCLIP", clip.is_none_or(|c| c.mclip)),
-        ("CLIPS_LOW", clip.is_some_and(|c| c.lsigma.is_finite())),
-        ("CLIPS_HIGH", clip.is_some_and(|c| c.hsigma.is_finite())),
+        ("CLIPS_LOW", clip.is_some_and(|c| clips(c.lsigma))),
+        ("CLIPS_HIGH", clip.is_some_and(|c| clips(c.hsigma))),
         ("CHOOSES", method.sorts() || extreme),
         ("SUMS", sums),
         ("SUMS_VARIANCES", propagates && (median || matches!(combine, Combine::Mean | Combine::Sum))),
