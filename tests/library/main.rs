@@ -27,6 +27,7 @@ mod properties;
 mod reading;
 mod roundtrip;
 mod stack_monte_carlo;
+mod stack_properties;
 mod unfinished;
 mod windowed;
 mod windows;
