@@ -28,6 +28,7 @@ mod reading;
 mod roundtrip;
 mod stack_monte_carlo;
 mod stack_results;
+mod stack_properties;
 mod unfinished;
 mod windowed;
 mod windows;
