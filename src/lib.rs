@@ -72,7 +72,10 @@ pub use nddata::NDAstroData;
 pub use output::{DEFAULT_MEMORY, Progress};
 pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
-pub use stack::{BitNames, Clip, Combine, Flavour, Hierarchy, Map, Reject, Stack, VarianceFrom};
+pub use stack::{
+    BitNames, Clip, Combine, ExplainedPass, ExplainedResult, ExplainedSample, Explanation, Fate, Flavour, Hierarchy,
+    Map, Reject, Stack, VarianceFrom,
+};
 pub use stats::Stats;
 pub use unit::Unit;
 pub use wcs::Wcs;
