@@ -73,7 +73,8 @@ pub use output::{DEFAULT_MEMORY, Progress};
 pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
-    BitNames, Clip, Combine, ExtensionPlan, Flavour, Hierarchy, Map, Reject, Stack, StackPlan, VarianceFrom,
+    BitNames, Clip, Combine, ExplainedPass, ExplainedResult, ExplainedSample, Explanation, ExtensionPlan, Fate,
+    Flavour, Hierarchy, Map, Reject, Stack, StackPlan, VarianceFrom,
 };
 pub use stats::Stats;
 pub use unit::Unit;

@@ -9,6 +9,7 @@ mod calibrate;
 mod copy;
 mod demo;
 mod engines;
+mod explain;
 mod header;
 mod info;
 mod input;
@@ -43,6 +44,8 @@ struct Cli {
 enum Verb {
     /// Combine frames into one, with variance and mask
     Stack(stack::StackArgs),
+    /// Say why a stack has what it has at a pixel, sample by sample
+    Explain(explain::ExplainArgs),
     /// Compute an expression over files, with units, variance and mask
     Calc(calc::CalcArgs),
     /// Extensions, shapes, types, planes, units; no pixel is read without --hash
@@ -231,6 +234,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Stack(args) => stack::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Calc(args) => calc::run(&args),
         Verb::Info(args) => info::run(&args),
         Verb::Copy(args) => copy::run(&args),

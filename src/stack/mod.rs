@@ -4,6 +4,7 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
+mod explain;
 mod header;
 mod hierarchy;
 mod maps;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use explain::{ExplainedPass, ExplainedResult, ExplainedSample, Explanation, Fate};
 pub use hierarchy::{BitNames, Hierarchy};
 pub use maps::Map;
 use maps::outputs;
@@ -352,6 +354,12 @@ impl Stack {
 
     /// One plan per extension, everything checked.
     fn plans(&self, engine: &Engine, counters: &mut Counters) -> Result<Vec<Plan>> {
+        let affine = self.checked(engine)?;
+        (0..self.inputs[0].len()).map(|e| Plan::new(self, e, &affine, engine, counters)).collect()
+    }
+
+    /// Whether there are frames that go together, and options in their domain. Scale and zero of each frame.
+    fn checked(&self, engine: &Engine) -> Result<Vec<Affine>> {
         if self.flavour == Flavour::Dragons && engine.adapter().is_some() {
             return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
         }
@@ -368,8 +376,7 @@ impl Stack {
                 )));
             }
         }
-        let affine = self.affine()?;
-        (0..first.len()).map(|e| Plan::new(self, e, &affine, engine, counters)).collect()
+        self.affine()
     }
 
     /// The frames of an extension as expressions, what is collapsed in them computed; `None` if they are containers.

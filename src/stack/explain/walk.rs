@@ -1,0 +1,219 @@
+//! The rules of the stack to where its samples are combined, for one pixel, step by step and in plain numbers. They are on
+//! the pages of the kernel, `src/kernels/stack/mod.rs` and for the flavour `dragons` `dragons.rs`.
+
+use super::{ExplainedPass, Fate, Plan};
+use crate::dtype::DType;
+use crate::kernels::stack::{Affine, Clip, Flavour, Levels, Reject};
+use crate::real::Real;
+
+/// A sample before scale and zero, rounded to the compute type.
+pub(super) struct Sample {
+    /// Before calibration.
+    pub raw: Option<f64>,
+    pub data: f64,
+    /// `None` where variances are not read.
+    pub variance: Option<f64>,
+    pub mask: u32,
+}
+
+/// What the rules make of the samples.
+pub(super) struct Walk {
+    /// What is compared, for each sample.
+    pub values: Vec<f64>,
+    pub variances: Vec<f64>,
+    pub levels: Vec<Option<u32>>,
+    pub best: Option<u32>,
+    pub fates: Vec<Fate>,
+    pub passes: Vec<ExplainedPass>,
+    pub undone: bool,
+}
+
+impl Walk {
+    pub(super) fn new<T: Real>(samples: &[Sample], plan: &Plan, levels: &Levels) -> Self {
+        let dragons = plan.method.flavour == Flavour::Dragons;
+        let finite = |s: &Sample| s.data.is_finite() && s.variance.is_none_or(f64::is_finite);
+        let level = |s: &Sample| finite(s).then(|| levels.level_of(s.mask));
+        let levels: Vec<Option<u32>> = samples.iter().map(level).collect();
+        let best = levels.iter().flatten().min().copied();
+        let fate = |level: &Option<u32>| match level {
+            None => Fate::Unusable,
+            level if *level == best => Fate::Kept,
+            _ => Fate::Worse,
+        };
+        let fates: Vec<Fate> = levels.iter().map(fate).collect();
+        let scaled = samples
+            .iter()
+            .zip(&plan.affine)
+            .map(|(sample, affine)| if dragons { scaled_single(sample, affine) } else { scaled::<T>(sample, affine) });
+        let (values, variances) = scaled.unzip();
+        let mut walk = Walk { values, variances, levels, best, fates, passes: Vec::new(), undone: false };
+        if best.is_some() {
+            walk.reject(&plan.method.reject, dragons);
+        }
+        walk
+    }
+
+    pub(super) fn count(&self, wanted: impl Fn(Fate) -> bool) -> usize {
+        self.fates.iter().filter(|f| wanted(**f)).count()
+    }
+
+    pub(super) fn low(&self) -> usize {
+        self.count(|f| matches!(f, Fate::Low(_)))
+    }
+
+    pub(super) fn high(&self) -> usize {
+        self.count(|f| matches!(f, Fate::High(_)))
+    }
+
+    fn reject(&mut self, reject: &Reject, dragons: bool) {
+        let before = self.fates.clone();
+        match *reject {
+            Reject::None => {}
+            Reject::MinMax { nlow, nhigh } => self.minmax(nlow, nhigh),
+            Reject::SigClip(clip) => self.clip(&clip, false, dragons),
+            Reject::VarClip(clip) => self.clip(&clip, true, dragons),
+        }
+        if self.left().is_empty() {
+            self.fates = before;
+            self.undone = true;
+        }
+    }
+
+    /// Frames of the samples that are in, from small to large, equal ones in the order of their frames.
+    fn left(&self) -> Vec<usize> {
+        let mut left: Vec<usize> = (0..self.fates.len()).filter(|&f| self.fates[f] == Fate::Kept).collect();
+        left.sort_by(|&a, &b| self.values[a].partial_cmp(&self.values[b]).unwrap_or(std::cmp::Ordering::Equal));
+        left
+    }
+
+    fn minmax(&mut self, nlow: usize, nhigh: usize) {
+        let left = self.left();
+        let n = left.len();
+        let part = |of: usize| (n as f64 * of as f64 / self.fates.len() as f64 + 0.001) as usize;
+        let low = part(nlow).min(n);
+        let high = part(nhigh).min(n - low);
+        left[..low].iter().for_each(|&f| self.fates[f] = Fate::Low(1));
+        left[n - high..].iter().for_each(|&f| self.fates[f] = Fate::High(1));
+        self.passes.push(ExplainedPass { samples: n, centre: None, spread: None, limits: None, low, high });
+    }
+
+    /// Passes until nothing more is rejected.
+    fn clip(&mut self, clip: &Clip, by_variance: bool, dragons: bool) {
+        let used = self.left();
+        for number in 1..=clip.passes() as usize {
+            let left = self.left();
+            if left.is_empty() {
+                break;
+            }
+            let pass = if dragons {
+                self.pass_dragons(clip, by_variance, number, &used, &left)
+            } else {
+                self.pass(clip, by_variance, number, &left)
+            };
+            self.passes.push(pass);
+            if pass.low + pass.high == 0 {
+                break;
+            }
+        }
+    }
+
+    fn pass(&mut self, clip: &Clip, by_variance: bool, number: usize, left: &[usize]) -> ExplainedPass {
+        let n = left.len();
+        let about = if clip.mclip { &left[(n - 1) / 2..=n / 2] } else { left };
+        // Twice, so that what the first rounding lost is there.
+        let count = about.len() as f64;
+        let centre = about.iter().map(|&f| self.values[f] / count).sum::<f64>();
+        let rest = about.iter().map(|&f| self.values[f] - centre).sum::<f64>() / count;
+        let apart = |f: usize| (self.values[f] - centre) - rest;
+        let squares: f64 = left.iter().map(|&f| apart(f) * apart(f)).sum();
+        let (lower, upper) = (clip.lsigma * clip.lsigma, clip.hsigma * clip.hsigma);
+        let outside = |f: usize| {
+            let t = apart(f);
+            let (far, own) = if by_variance { (t * t, self.variances[f]) } else { (n as f64 * (t * t), squares) };
+            (t < 0.0 && far > lower * own, t > 0.0 && far > upper * own)
+        };
+        let outside: Vec<(bool, bool)> = left.iter().map(|&f| outside(f)).collect();
+        let (low, high) = self.drop(left, &outside, number);
+        let centre = centre + rest;
+        let spread = (!by_variance).then(|| (squares / n as f64).sqrt());
+        let limits = spread.map(|s| [centre - clip.lsigma * s, centre + clip.hsigma * s]);
+        ExplainedPass { samples: n, centre: Some(centre), spread, limits, low, high }
+    }
+
+    fn pass_dragons(
+        &mut self,
+        clip: &Clip,
+        by_variance: bool,
+        number: usize,
+        used: &[usize],
+        left: &[usize],
+    ) -> ExplainedPass {
+        let single = |f: usize| self.values[f] as f32;
+        // The sums are in the order of the frames.
+        let mut in_order = left.to_vec();
+        in_order.sort_unstable();
+        let n = left.len() as f64;
+        let mean = in_order.iter().map(|&f| f64::from(single(f))).sum::<f64>() / n;
+        let square = in_order.iter().map(|&f| f64::from(single(f) * single(f))).sum::<f64>() / n;
+        let sigma = (square - mean * mean).sqrt();
+        let centre = if number > 1 && !clip.mclip {
+            mean
+        } else {
+            let (a, b) = (used[(used.len() - 1) / 2], used[used.len() / 2]);
+            f64::from(if a == b { single(a) } else { 0.5 * (single(a) + single(b)) })
+        };
+        let limits = [(centre - clip.lsigma * sigma) as f32, (centre + clip.hsigma * sigma) as f32];
+        let outside = |f: usize| {
+            if by_variance {
+                let (x, own) = (self.values[f], self.variances[f].sqrt());
+                (x < centre - clip.lsigma * own, x > centre + clip.hsigma * own)
+            } else {
+                (single(f) < limits[0], single(f) > limits[1])
+            }
+        };
+        let outside: Vec<(bool, bool)> = left.iter().map(|&f| outside(f)).collect();
+        let (low, high) = self.drop(left, &outside, number);
+        ExplainedPass {
+            samples: left.len(),
+            centre: Some(centre),
+            spread: (!by_variance).then_some(sigma),
+            limits: (!by_variance).then(|| limits.map(f64::from)),
+            low,
+            high,
+        }
+    }
+
+    /// Rejects what is outside. Returns how many below and above.
+    fn drop(&mut self, left: &[usize], outside: &[(bool, bool)], pass: usize) -> (usize, usize) {
+        let (mut low, mut high) = (0, 0);
+        for (&f, &(below, above)) in left.iter().zip(outside) {
+            if below {
+                self.fates[f] = Fate::Low(pass);
+                low += 1;
+            } else if above {
+                self.fates[f] = Fate::High(pass);
+                high += 1;
+            }
+        }
+        (low, high)
+    }
+}
+
+fn scaled<T: Real>(sample: &Sample, affine: &Affine) -> (f64, f64) {
+    let w = sample.variance.filter(|v| *v > 0.0).unwrap_or(0.0) * (affine.scale * affine.scale);
+    if *affine == Affine::IDENTITY {
+        return (sample.data, w);
+    }
+    // Of f32 samples the digits of f64 are enough; of others the kernel loses none.
+    let x = match T::DTYPE {
+        DType::F32 => affine.scale * sample.data + affine.zero,
+        _ => affine.scale.mul_add(sample.data, affine.zero),
+    };
+    (T::from_f64(x).to_f64(), w)
+}
+
+fn scaled_single(sample: &Sample, affine: &Affine) -> (f64, f64) {
+    let (scale, zero) = (affine.scale as f32, affine.zero as f32);
+    let v = sample.variance.filter(|v| *v >= 0.0).unwrap_or(0.0) as f32;
+    (f64::from(sample.data as f32 * scale + zero), f64::from(v * scale * scale))
+}
