@@ -21,8 +21,11 @@ pub(super) struct Calibration {
     given: Vec<(String, String)>,
 }
 
+/// Frames, and what other words say: names and what they stand for.
+pub(super) type Words = (Vec<PathBuf>, Vec<(String, String)>);
+
 /// Takes the words NAME=FILE out of the inputs whose names are in the expression. All others are frames.
-pub(super) fn split(expression: &str, words: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<(String, String)>)> {
+pub(super) fn split(expression: &str, words: &[PathBuf]) -> Result<Words> {
     let term = parse(expression)?;
     let names = term.names();
     if !names.contains(FRAME) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
-use super::calibrate::{Calibration, split};
+use super::calibrate::{Calibration, Words, split};
 use super::input::{InputArgs, PackArgs};
 use super::progress::with_progress;
 use super::{Common, EngineChoice};
@@ -170,7 +170,7 @@ impl MethodArgs {
     }
 
     /// The files among the words, and what is said of the others.
-    pub(super) fn inputs(&self, words: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<(String, String)>)> {
+    pub(super) fn inputs(&self, words: &[PathBuf]) -> Result<Words> {
         match &self.calibrate {
             Some(expression) => split(expression, words),
             None => Ok((words.to_vec(), Vec::new())),

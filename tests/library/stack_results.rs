@@ -249,13 +249,15 @@ fn computed_frames_are_the_same_on_both_engines() {
             1 => 60_000.0,
             _ => 500.0 + value(i) / 20.0,
         }))
-        .with_variance(filled(&shape, move |i| if (i + n) % 53 == 0 { -1.0 } else { 20.0 + value(i) / 50.0 }))
+        .with_variance(filled(&shape, move |i| if (i + n).is_multiple_of(53) { -1.0 } else { 20.0 + value(i) / 50.0 }))
         .unwrap();
-        nd = nd.with_mask(filled(&shape, move |i| if (i + 3 * n) % 37 == 0 { 1u16 << (i % 10) } else { 0 })).unwrap();
+        nd = nd
+            .with_mask(filled(&shape, move |i| if (i + 3 * n).is_multiple_of(37) { 1u16 << (i % 10) } else { 0 }))
+            .unwrap();
         nd
     };
     let (bias, mut flat) = (noisy(90), noisy(91));
-    let values = filled(&shape, |i| if i % 97 == 0 { 0.0 } else { 0.5 + (i % 7) as f32 / 10.0 });
+    let values = filled(&shape, |i| if i.is_multiple_of(97) { 0.0 } else { 0.5 + (i % 7) as f32 / 10.0 });
     flat = NDAstroData::new(values)
         .with_variance(filled(&shape, |i| 1e-4 * (1 + i % 3) as f32))
         .unwrap()

@@ -91,7 +91,7 @@ const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
 enum Desk<T> {
-    Stack { cube: Cube<T>, scratch: Scratch<T>, bench: Option<Bench> },
+    Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>> },
     Expr(Sheet),
 }
 
@@ -286,8 +286,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 let planes = s.computed.map_or(0, |c| c.shares.planes());
                 Desk::Stack {
                     cube: Cube::new(s.count(), self.piece, s.variance, s.mask, planes),
-                    scratch: Scratch::default(),
-                    bench: s.computed.map(|c| Bench::new(c.programs, self.job.inputs.len(), self.piece)),
+                    scratch: Box::default(),
+                    bench: s.computed.map(|c| Box::new(Bench::new(c.programs, self.job.inputs.len(), self.piece))),
                 }
             }
             Work::Expr(program) => Desk::Expr(Sheet::new(program, self.piece)),

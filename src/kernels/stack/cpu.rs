@@ -454,7 +454,7 @@ impl Pixels {
         // The mean is asked for, or what the scatter is about.
         let sums_values =
             matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || ((is_extreme || is_median) && scatters);
-        let sums_variances = propagates && matches!(combine, Combine::Mean | Combine::Sum) || propagates && is_median;
+        let sums_variances = propagates && (is_median || matches!(combine, Combine::Mean | Combine::Sum));
         let mut sum = Sums::zero();
         let mut sum2 = Sums::zero();
         let mut least = [f64::INFINITY; BLOCK];

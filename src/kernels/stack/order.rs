@@ -71,9 +71,9 @@ impl<T: Real> Order<T> {
     /// The median of the range, or the lower of the two middle samples.
     #[inline(always)]
     pub(super) fn middles(&self, range: &Range, lower: bool, to: &mut Row<f64>) {
-        for i in 0..BLOCK {
+        for (i, to) in to.iter_mut().enumerate() {
             let (hi, lo) = self.middle(range.lo[i], range.hi[i], lower, i);
-            to[i] = hi + lo;
+            *to = hi + lo;
         }
     }
 
