@@ -67,7 +67,7 @@ mod method;
 mod network;
 mod order;
 
-pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares};
+pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, quotient};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};
