@@ -8,6 +8,8 @@
 #[path = "cli/calc.rs"]
 mod calc;
 mod compare;
+#[path = "cli/explain.rs"]
+mod explain;
 mod oracle;
 mod support;
 

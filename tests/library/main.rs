@@ -26,6 +26,7 @@ mod monte_carlo;
 mod properties;
 mod reading;
 mod roundtrip;
+mod stack_explain;
 mod stack_monte_carlo;
 mod stack_properties;
 mod stack_results;

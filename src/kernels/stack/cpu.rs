@@ -196,7 +196,7 @@ fn lost(a: f64, b: f64, p: f64) -> f64 {
 
 /// Adds to a sum: of f32 samples in f64, of f64 samples with what the addition lost.
 #[inline(always)]
-pub(super) fn accumulate<T: Real>(hi: &mut f64, lo: &mut f64, x: f64) {
+pub(crate) fn accumulate<T: Real>(hi: &mut f64, lo: &mut f64, x: f64) {
     if T::DTYPE == DType::F32 {
         *hi += x;
     } else {
@@ -206,7 +206,7 @@ pub(super) fn accumulate<T: Real>(hi: &mut f64, lo: &mut f64, x: f64) {
 
 /// (hi + lo) / n, and what its rounding lost.
 #[inline(always)]
-pub(super) fn quotient(hi: f64, lo: f64, n: f64) -> (f64, f64) {
+pub(crate) fn quotient(hi: f64, lo: f64, n: f64) -> (f64, f64) {
     let q = (hi + lo) / n;
     let product = q * n;
     (q, (((hi - product) - lost(q, n, product)) + lo) / n)

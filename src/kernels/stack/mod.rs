@@ -14,6 +14,7 @@
 //!      is y_i < c - lsigma sigma and y_i > c + hsigma sigma: squares are compared, so that a sample on the limit stays.
 //!      Again, until nothing more is rejected or the passes are done.
 //!    - *varclip*: the same with sigma_i^2 = w_i of each sample.
+//!      Low and high are below and above the centre of that pass.
 //!    - Where everything was rejected, nothing is.
 //! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
 //!
@@ -71,7 +72,7 @@ pub(crate) mod wgsl;
 
 #[cfg(feature = "gpu")]
 pub(crate) use clip::minmax_part;
-pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares};
+pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, quotient};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};

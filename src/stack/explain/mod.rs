@@ -17,6 +17,7 @@ use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
+use crate::kernels::expr::Program;
 use crate::nddata::NDAstroData;
 use crate::output::MemorySink;
 use crate::plane::Plane;
@@ -248,10 +249,15 @@ impl Stack {
         };
         let one = |(program, frame): (&_, &NDAstroData)| {
             // What frames share is no part of the sample's own variance.
-            let program = crate::kernels::expr::Program { more: Vec::new(), ..Clone::clone(program) };
+            let mut program = Program { more: Vec::new(), ..Clone::clone(program) };
+            // Planes of other frames are not read.
+            let mut inputs = Vec::new();
+            for input in program.narrow.iter_mut().chain(&mut program.wide).chain(&mut program.masks) {
+                inputs.push(&computed.planes[*input]);
+                *input = inputs.len() - 1;
+            }
             let outputs = Outputs { variance: plan.variance, mask: program.mask.is_some(), ..Outputs::default() };
             let mut sink = MemorySink::<T>::new(1, outputs, Vec::new())?;
-            let inputs = computed.planes.iter().collect();
             let job = Job { inputs, pixels: 1, row: 1, outputs, work: Work::Expr(&program) };
             self.settings.steer(|control| crate::tiles::run(engine, &job, control, &mut sink))?;
             Ok(Sample {

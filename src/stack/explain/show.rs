@@ -27,14 +27,15 @@ fn json_number(x: f64) -> Value {
     if x.is_finite() { json!(x) } else { json!(x.to_string()) }
 }
 
+/// No more digits than there are: of f32 those that tell it from others, of f64 ten.
 fn short(x: f64) -> String {
-    // Enough digits for f32, and no more zeros than there are.
-    let rounded: f64 = format!("{x:.8e}").parse().unwrap_or(x);
-    if rounded != 0.0 && !(1e-4..1e12).contains(&rounded.abs()) && rounded.is_finite() {
-        format!("{rounded:e}")
-    } else {
-        rounded.to_string()
+    let plain = x == 0.0 || !x.is_finite() || (1e-4..1e12).contains(&x.abs());
+    let single = x as f32;
+    if f64::from(single) == x || x.is_nan() {
+        return if plain { single.to_string() } else { format!("{single:e}") };
     }
+    let rounded: f64 = format!("{x:.9e}").parse().unwrap_or(x);
+    if plain { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
 fn plural(n: usize) -> &'static str {

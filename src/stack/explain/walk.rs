@@ -3,7 +3,7 @@
 
 use super::{ExplainedPass, Fate, Plan};
 use crate::dtype::DType;
-use crate::kernels::stack::{Affine, Clip, Flavour, Levels, Reject};
+use crate::kernels::stack::{Affine, Clip, Flavour, Levels, Reject, accumulate, quotient};
 use crate::real::Real;
 
 /// A sample before scale and zero, rounded to the compute type.
@@ -48,7 +48,7 @@ impl Walk {
         let (values, variances) = scaled.unzip();
         let mut walk = Walk { values, variances, levels, best, fates, passes: Vec::new(), undone: false };
         if best.is_some() {
-            walk.reject(&plan.method.reject, dragons);
+            walk.reject::<T>(&plan.method.reject, dragons);
         }
         walk
     }
@@ -65,13 +65,13 @@ impl Walk {
         self.count(|f| matches!(f, Fate::High(_)))
     }
 
-    fn reject(&mut self, reject: &Reject, dragons: bool) {
+    fn reject<T: Real>(&mut self, reject: &Reject, dragons: bool) {
         let before = self.fates.clone();
         match *reject {
             Reject::None => {}
             Reject::MinMax { nlow, nhigh } => self.minmax(nlow, nhigh),
-            Reject::SigClip(clip) => self.clip(&clip, false, dragons),
-            Reject::VarClip(clip) => self.clip(&clip, true, dragons),
+            Reject::SigClip(clip) => self.clip::<T>(&clip, false, dragons),
+            Reject::VarClip(clip) => self.clip::<T>(&clip, true, dragons),
         }
         if self.left().is_empty() {
             self.fates = before;
@@ -98,7 +98,7 @@ impl Walk {
     }
 
     /// Passes until nothing more is rejected.
-    fn clip(&mut self, clip: &Clip, by_variance: bool, dragons: bool) {
+    fn clip<T: Real>(&mut self, clip: &Clip, by_variance: bool, dragons: bool) {
         let used = self.left();
         for number in 1..=clip.passes() as usize {
             let left = self.left();
@@ -108,7 +108,7 @@ impl Walk {
             let pass = if dragons {
                 self.pass_dragons(clip, by_variance, number, &used, &left)
             } else {
-                self.pass(clip, by_variance, number, &left)
+                self.pass::<T>(clip, by_variance, number, &left)
             };
             self.passes.push(pass);
             if pass.low + pass.high == 0 {
@@ -117,13 +117,13 @@ impl Walk {
         }
     }
 
-    fn pass(&mut self, clip: &Clip, by_variance: bool, number: usize, left: &[usize]) -> ExplainedPass {
+    fn pass<T: Real>(&mut self, clip: &Clip, by_variance: bool, number: usize, left: &[usize]) -> ExplainedPass {
         let n = left.len();
-        let about = if clip.mclip { &left[(n - 1) / 2..=n / 2] } else { left };
-        // Twice, so that what the first rounding lost is there.
-        let count = about.len() as f64;
-        let centre = about.iter().map(|&f| self.values[f] / count).sum::<f64>();
-        let rest = about.iter().map(|&f| self.values[f] - centre).sum::<f64>() / count;
+        let (centre, rest) = if clip.mclip {
+            middle(self.values[left[(n - 1) / 2]], self.values[left[n / 2]])
+        } else {
+            self.mean::<T>(left, by_variance)
+        };
         let apart = |f: usize| (self.values[f] - centre) - rest;
         let squares: f64 = left.iter().map(|&f| apart(f) * apart(f)).sum();
         let (lower, upper) = (clip.lsigma * clip.lsigma, clip.hsigma * clip.hsigma);
@@ -138,6 +138,17 @@ impl Walk {
         let spread = (!by_variance).then(|| (squares / n as f64).sqrt());
         let limits = spread.map(|s| [centre - clip.lsigma * s, centre + clip.hsigma * s]);
         ExplainedPass { samples: n, centre: Some(centre), spread, limits, low, high }
+    }
+
+    /// The mean, and what its rounding lost, with sums in the order in which the kernel has them.
+    fn mean<T: Real>(&self, left: &[usize], in_order_of_frames: bool) -> (f64, f64) {
+        let mut left = left.to_vec();
+        if in_order_of_frames {
+            left.sort_unstable();
+        }
+        let (mut hi, mut lo) = (0.0, 0.0);
+        left.iter().for_each(|&f| accumulate::<T>(&mut hi, &mut lo, self.values[f]));
+        quotient(hi, lo, left.len() as f64)
     }
 
     fn pass_dragons(
@@ -199,8 +210,16 @@ impl Walk {
     }
 }
 
+/// The mean of two samples, and what its rounding lost.
+fn middle(a: f64, b: f64) -> (f64, f64) {
+    let (a, b) = (a / 2.0, b / 2.0);
+    let sum = a + b;
+    let of_b = sum - a;
+    (sum, (a - (sum - of_b)) + (b - of_b))
+}
+
 fn scaled<T: Real>(sample: &Sample, affine: &Affine) -> (f64, f64) {
-    let w = sample.variance.filter(|v| *v > 0.0).unwrap_or(0.0) * (affine.scale * affine.scale);
+    let w = positive(sample.variance) * (affine.scale * affine.scale);
     if *affine == Affine::IDENTITY {
         return (sample.data, w);
     }
@@ -212,8 +231,13 @@ fn scaled<T: Real>(sample: &Sample, affine: &Affine) -> (f64, f64) {
     (T::from_f64(x).to_f64(), w)
 }
 
+/// One below zero counts as 0; what is no number is shown as such.
+fn positive(variance: Option<f64>) -> f64 {
+    variance.filter(|v| v.is_nan() || *v > 0.0).unwrap_or(0.0)
+}
+
 fn scaled_single(sample: &Sample, affine: &Affine) -> (f64, f64) {
     let (scale, zero) = (affine.scale as f32, affine.zero as f32);
-    let v = sample.variance.filter(|v| *v >= 0.0).unwrap_or(0.0) as f32;
+    let v = positive(sample.variance) as f32;
     (f64::from(sample.data as f32 * scale + zero), f64::from(v * scale * scale))
 }
