@@ -1,6 +1,6 @@
 //! The stack: many frames of one field to one, with variance and mask.
 //!
-//! Rules, sources and tolerances are on the page of the kernel, `src/kernels/stack.rs`. What this module adds: which
+//! Rules, sources and tolerances are on the page of the kernel, `src/kernels/stack/mod.rs`. What this module adds: which
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 

@@ -135,7 +135,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a GpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         engine.faults.check()?;
         let cubes = work::cubes::<T>(job);
-        let pixels = capacity::<T>(engine, job, &cubes, memory)?;
+        // A quarter stays for the driver and its compiler, and for the host's share of a stack.
+        let aside = work::Twin::<T>::memory(&engine.twin, job, memory / 4)?;
+        let pixels = capacity::<T>(engine, job, &cubes, memory, aside)?;
         let mut buffers = Buffers { engine, bytes: 0 };
         let absent = buffers.storage("absent plane", 16)?;
         let (mut raw, mut samples, mut groups) = (Vec::new(), Vec::new(), Vec::new());
@@ -214,7 +216,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             kernel_bind: bind,
             out,
             marks,
-            twin: work::Twin::new(&engine.twin, job, memory / 4),
+            twin: work::Twin::new(&engine.twin, job, aside),
             poison,
             slots,
             free,
@@ -374,7 +376,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
 }
 
 /// Pixels of a tile: within the budget and the adapter's limits.
-fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memory: u64) -> Result<usize> {
+fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memory: u64, aside: u64) -> Result<usize> {
     let sum = |bytes: fn(&CubePlan) -> usize| -> u64 {
         cubes.iter().map(|c| (bytes(c) * c.planes.len()) as u64).sum::<u64>().max(1)
     };
@@ -383,9 +385,9 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
     let (inner, widest_inner) = work::inner_bytes::<T>(job);
     let device = raw + samples + inner + result;
-    // The memory of a software adapter is host memory. A quarter stays for the driver and its compiler.
+    // The memory of a software adapter is host memory.
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };
-    let budget = memory / 4 * 3;
+    let budget = memory.saturating_sub(aside);
     let limits = engine.device.limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     let widest = cubes.iter().map(|c| (c.width.max(c.sample.size()) * c.planes.len()) as u64).max().unwrap_or(1);
@@ -402,7 +404,8 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let pixels = by_limits.into_iter().min().unwrap_or(0) as usize;
     let least = LEAST_PIXELS.min(job.pixels);
     if (budget / per_pixel) < least as u64 {
-        return Err(Error::Budget { needed: least as u64 * (per_pixel * 4 / 3 + 4), budget: memory });
+        let needed = (least as u64 * (per_pixel * 4 / 3 + 4)).max(least as u64 * per_pixel + aside);
+        return Err(Error::Budget { needed, budget: memory });
     }
     if pixels == 0 {
         return Err(Error::Device(format!("{most} frames of one pixel are beyond the adapter's limits")));

@@ -236,6 +236,15 @@ impl<'a, T: Real + Default> Twin<'a, T> {
         Twin { engine, job, memory, run: None, tile: Tile::default() }
     }
 
+    /// The memory that it takes: this much, or the least that it can do with.
+    pub(super) fn memory(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<u64> {
+        match (&job.work, cpu::Run::<T>::new(engine, job, memory)) {
+            (Work::Stack(_), Err(Error::Budget { needed, .. })) => Ok(needed),
+            (Work::Stack(_), Err(e)) => Err(e),
+            _ => Ok(memory),
+        }
+    }
+
     /// Pixels `first` to `end` of the output into their places of a tile.
     fn compute(&mut self, range: std::ops::Range<usize>, into: &mut Tile<T>) -> Result<()> {
         if self.run.is_none() {
