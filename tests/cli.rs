@@ -210,7 +210,7 @@ fn bad_usage_is_2() {
         &["stack"],
         &["stack", frame],
         &["stack", "-o", "out.fits"],
-        &["stack", frame, "-o", "out.fits", "--combine", "average"],
+        &["stack", frame, "-o", "out.fits", "--combine", "typical"],
         &["stack", frame, "-o", "out.fits", "--reject", "everything"],
         &["stack", frame, "-o", "out.fits", "--engine", "tpu"],
         &["stack", frame, "-o", "out.fits", "--memory", "some"],
