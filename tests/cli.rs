@@ -11,6 +11,8 @@ mod compare;
 #[path = "cli/explain.rs"]
 mod explain;
 mod oracle;
+#[path = "cli/stack.rs"]
+mod stack;
 mod support;
 
 use std::ffi::{OsStr, OsString};

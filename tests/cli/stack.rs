@@ -1,0 +1,102 @@
+//! `ndastro stack`: its options, calibration in the same pass, and the plan.
+
+use super::*;
+
+const STACK: [&str; 6] = ["stack", "frame_2.fits", "frame_3.fits", "frame_4.fits", "--engine", "cpu"];
+
+fn folder() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    write_frames(dir.path(), 5, &[20, 30]);
+    dir
+}
+
+fn numbers(path: &Path, plane: &str) -> Vec<f64> {
+    let file = AstroData::open(path).unwrap();
+    let pixels = match plane {
+        "SCI" => file[0].data().unwrap(),
+        "VAR" => file[0].variance().unwrap().unwrap(),
+        "DQ" => file[0].mask().unwrap().unwrap(),
+        name => file[0].other(name).unwrap().unwrap_or_else(|| panic!("no plane {name}")),
+    };
+    pixels.to_f64().into_iter().collect()
+}
+
+/// Data and masks are those of frames that `calc` made first; the variance is larger by what they share.
+#[test]
+fn calibration_in_the_same_pass_is_that_of_files_between() {
+    let dir = folder();
+    let operands = ["bias=frame_0.fits", "flat=frame_1.fits"];
+    let expression = "(frame - bias) / flat";
+    let options = ["--calibrate", expression, "-o", "at_once.fits", "--ignore-mask"];
+    run(dir.path(), STACK.iter().chain(&operands).chain(&options)).ok();
+    let mut between = vec!["stack".to_string()];
+    for i in 2..5 {
+        let (frame, out) = (format!("frame=frame_{i}.fits"), format!("cal_{i}.fits"));
+        let calc =
+            ["calc", expression, &frame, operands[0], operands[1], "-o", &out, "--engine", "cpu", "--ignore-mask"];
+        run(dir.path(), calc).ok();
+        between.push(out);
+    }
+    between.extend(["-o", "between.fits", "--engine", "cpu"].map(String::from));
+    run(dir.path(), between).ok();
+    let (once, between) = (dir.path().join("at_once.fits"), dir.path().join("between.fits"));
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-6 * a.abs().max(b.abs());
+    assert!(numbers(&once, "SCI").into_iter().zip(numbers(&between, "SCI")).all(|(a, b)| close(a, b)));
+    // Frame variances are about the same, so the shared part is about as large as three times the rest of it.
+    let larger = numbers(&once, "VAR").into_iter().zip(numbers(&between, "VAR"));
+    assert!(larger.clone().all(|(a, b)| a > 1.2 * b), "{:?}", larger.take(5).collect::<Vec<_>>());
+    let header = FitsFile::open(&once).unwrap().hdus()[0].header.cards().concat();
+    assert_says(&String::from_utf8_lossy(&header), &["calibrate: (frame - bias) / flat", "bias = frame_0.fits"]);
+}
+
+#[test]
+fn a_plan_is_all_that_a_plan_makes() {
+    let dir = folder();
+    let before = names(dir.path());
+    let plan = run(dir.path(), STACK.iter().chain(&["--plan", "--reject", "sigclip", "--maps", "rejmap"])).ok();
+    for part in ["engine", "cpu", "frames    3", "SCI, VAR, DQ, REJMAP", "in float32", "9 planes"] {
+        assert!(plan.contains(part), "{part:?} is not in\n{plan}");
+    }
+    assert_eq!(names(dir.path()), before);
+    run(dir.path(), STACK.iter().chain(&["--plan", "--stats", "plan.json", "-o", "out.fits"])).ok();
+    run(dir.path(), STACK.iter().chain(&["--stats", "stats.json", "-o", "out.fits"])).ok();
+    let said = |name: &str| -> Value { serde_json::from_slice(&fs::read(dir.path().join(name)).unwrap()).unwrap() };
+    for key in ["bytes_read", "bytes_uploaded", "tiles"] {
+        assert_eq!(said("plan.json")[key], said("stats.json")[key], "{key}");
+    }
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused() {
+    let dir = folder();
+    let before = names(dir.path());
+    for (options, parts) in [
+        (&["--nlow", "1", "--reject", "sigclip"][..], &["--nlow", "sigclip"][..]),
+        (&["--lsigma", "2"][..], &["--lsigma", "none"][..]),
+        (&["--reject", "minmax", "--nlow", "2", "--nhigh", "1"][..], &["leave nothing of 3 frames"][..]),
+        (&["--dq-levels", "bad_pixle"][..], &["bad_pixle", "bad_pixel"][..]),
+        (&["--calibrate", "frame - bias"][..], &["bias", "no bias=FILE"][..]),
+        (&["--calibrate", "bias / 2", "bias=frame_0.fits"][..], &["does not occur"][..]),
+        (&["--variance", "both", "--ignore-variance"][..], &["no variance"][..]),
+    ] {
+        let done = run(dir.path(), STACK.iter().chain(&["-o", "out.fits"]).chain(options));
+        assert_eq!(done.code, 1, "{options:?}: {}", done.err);
+        assert_says(done.err.trim_end(), parts);
+    }
+    for options in [["--lsigma", "-1"], ["--hsigma", "nan"], ["--maps", "all"], ["--reject", "some"]] {
+        let done = run(dir.path(), STACK.iter().chain(&["-o", "out.fits", "--reject", "sigclip"]).chain(&options));
+        assert_eq!(done.code, 2, "{options:?}: {}", done.err);
+    }
+    assert_eq!(names(dir.path()), before);
+}
+
+/// An output that is what the frames are calibrated with would destroy it.
+#[test]
+fn what_calibrates_is_not_written_over() {
+    let dir = folder();
+    let bytes = fs::read(dir.path().join("frame_0.fits")).unwrap();
+    let options = ["--calibrate", "frame - bias", "bias=frame_0.fits", "-o", "frame_0.fits", "--overwrite"];
+    let done = run(dir.path(), STACK.iter().chain(&options));
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert_eq!(fs::read(dir.path().join("frame_0.fits")).unwrap(), bytes);
+}
