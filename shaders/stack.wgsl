@@ -628,15 +628,19 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             for (var f = 0u; f < params.frames; f++) {
                 var used = is_left(i, f);
                 if EXTREME { used = f == frame_of_choice; }
-                var by = real(1);
-                if SCALED { by = rows[2u * f].x; }
-                if WEIGHTED { by *= weight(weight_at(i, f), least); }
+                // In pairs: deviations times what is about the same in all frames cancel.
+                var by = Pair(real(1), real(0));
+                if SCALED {
+                    let row = rows[2u * f];
+                    by = Pair(row.x, row.y);
+                }
+                if WEIGHTED { by = times(by, Pair(weight(weight_at(i, f), least), real(0))); }
                 if COMBINE == STD {
                     let x = value_at(i, f);
-                    by *= (x.hi - mean.hi) + (x.lo - mean.lo);
+                    by = times(by, settled(pair_sum(Pair(x.hi, x.lo - mean.lo), Pair(-mean.hi, real(0)))));
                 }
                 let a = shared_at((f * SHARED + v) * params.pixels + pixel);
-                shift = chosen(pair_add(shift, a * by), shift, used);
+                shift = chosen(pair_sum(shift, times(Pair(a, real(0)), by)), shift, used);
                 i += params.pixels;
             }
             var share = real(0);

@@ -285,10 +285,15 @@ fn computed_frames_are_the_same_on_both_engines() {
                     assert!(on_gpu.warnings.iter().all(|w| !w.contains("CPU")), "{:?}", on_gpu.warnings);
                     assert_eq!(on_cpu.rejected, on_gpu.rejected);
                     let what = format!("{n} frames, {combine:?}, {reject:?}");
+                    // Values near 0 are the rest of samples about 1000 that cancelled.
                     let close = |name: &str, a: &Pixels, b: &Pixels, tolerance: f64| {
+                        let least = if name == "data" { 100.0 } else { 0.0 };
                         for (i, (x, y)) in numbers(a).into_iter().zip(numbers(b)).enumerate() {
                             let same = x == y || (x.is_nan() && y.is_nan());
-                            assert!(same || (x - y).abs() <= tolerance * x.abs(), "{what}, {name} {i}: {x}, {y}");
+                            assert!(
+                                same || (x - y).abs() <= tolerance * x.abs().max(least),
+                                "{what}, {name} {i}: {x}, {y}"
+                            );
                         }
                     };
                     close("data", a[0].data().unwrap(), b[0].data().unwrap(), 1e-6);
