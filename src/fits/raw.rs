@@ -90,6 +90,12 @@ impl RawHdu {
         padded.start..if self.tail { self.map.len().max(padded.end) } else { padded.end }
     }
 
+    /// Bytes that carrying it reads.
+    pub(crate) fn carried_bytes(&self) -> u64 {
+        let range = self.data_range();
+        range.end - range.start
+    }
+
     pub(super) fn mapping(&self) -> &Mapping {
         &self.map
     }

@@ -1,5 +1,6 @@
 //! What the result of a stack says of itself.
 
+use super::plan::Plan;
 use super::{Clip, Reject, Stack};
 use crate::fits::Header;
 use crate::{AstroData, Wcs};
@@ -22,7 +23,10 @@ impl Reject {
 
 impl Stack {
     /// The primary header of the first frame, with what was done.
-    pub(super) fn primary(&self, extensions: usize) -> Header {
+    pub(super) fn primary(&self, plans: &[Plan]) -> Header {
+        let extensions = plans.len();
+        // What was done is not always what was asked for: without variances there are no weights.
+        let method = plans.first().map(|p| p.method).unwrap_or_default();
         let mut h = self.inputs.first().map_or_else(Header::new, |i| i.phu().clone());
         if self.inputs.first().is_some_and(|i| i.extensions().first().is_some_and(|nd| nd.hdu() == Some(0))) {
             // These cards are of the image that was in the primary.
@@ -40,12 +44,16 @@ impl Stack {
         h.push_history(&format!(
             "ndastro {version} stack: {} frames, {extensions} extensions, combine {}, reject {}, flavour {}",
             self.inputs.len(),
-            self.combine.name(),
-            self.reject.describe(),
-            self.flavour.name()
+            method.combine.name(),
+            method.reject.describe(),
+            method.flavour.name()
         ));
         if self.use_mask {
             h.push_history(&format!("ndastro DQ levels: {}", self.hierarchy.describe(&self.bit_names)));
+        }
+        let made: Vec<&str> = plans.iter().take(1).flat_map(|p| &p.products).map(|p| p.name.as_str()).collect();
+        if !made.is_empty() {
+            h.push_history(&format!("ndastro maps: {}", made.join(",")));
         }
         self.history.iter().for_each(|line| h.push_history(line));
         for (name, values) in [("scale", &self.scale), ("zero", &self.zero)] {

@@ -242,7 +242,7 @@ impl Stack {
             extensions.push(nd);
         }
         let stats = self.stats(engine, &plans, counters, (started, before));
-        let mut result = AstroData::from_extensions(self.primary(plans.len()), extensions);
+        let mut result = AstroData::from_extensions(self.primary(&plans), extensions);
         self.tables().for_each(|table| result.append_table(table.clone()));
         Ok((result, stats))
     }
@@ -294,7 +294,7 @@ impl Stack {
             firsts.push(images.len());
             images.extend(plan.images());
         }
-        let mut phu = self.primary(plans.len());
+        let mut phu = self.primary(&plans);
         phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
         phu.set("NEXTEND", (images.len() + self.tables().count()) as i64, "number of extensions");
         let mut hdus = vec![HduSpec::Header(phu)];

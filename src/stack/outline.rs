@@ -6,6 +6,7 @@ use super::plan::Plan;
 use super::{Stack, read_so_far};
 use crate::dtype::DType;
 use crate::engine::Engine;
+use crate::fits::RawHdu;
 use crate::output::spools;
 use crate::plane::Plane;
 use crate::real::Real;
@@ -97,7 +98,8 @@ impl Stack {
                 written += (image.shape.iter().product::<usize>() * image.format.size()) as u64;
             }
         }
-        let carried: u64 = plans.iter().flat_map(|p| &p.others).map(|(_, plane)| stored(plane)).sum();
+        let planes: u64 = plans.iter().flat_map(|p| &p.others).map(|(_, plane)| stored(plane)).sum();
+        let carried = planes + self.tables().map(RawHdu::carried_bytes).sum::<u64>();
         for why in extensions.iter().filter_map(|e| e.falls_back.clone()) {
             counters.warn([format!("{why}; computed on the CPU")]);
         }

@@ -101,6 +101,8 @@ fn what_has_no_variance_is_said() {
     let (result, stats) = Stack::new(bare()).combine(Combine::WtMean).eval(&cpu()).unwrap();
     assert_eq!(numbers(result[0].data().unwrap()), [2.0, 5.5]);
     assert!(stats.warnings.iter().any(|w| w.contains("wtmean without variances is mean")), "{:?}", stats.warnings);
+    let history = result.phu().cards().iter().map(|c| String::from_utf8_lossy(c).into_owned()).collect::<String>();
+    assert_says(&history, &["combine mean,"]);
     let (_, stats) = Stack::new(bare()).reject(Reject::VarClip(Clip::default())).eval(&cpu()).unwrap();
     assert!(stats.warnings.iter().any(|w| w.contains("varclip without variances is sigclip")), "{:?}", stats.warnings);
 }
@@ -183,7 +185,9 @@ fn planes_and_tables_of_the_first_frame_are_carried() {
     }
     let stack = Stack::files(&paths).unwrap().maps([Map::NGood]);
     let out = dir.path().join("out.fits");
-    stack.write(&cpu(), &out, false).unwrap();
+    let plan = stack.plan(&cpu()).unwrap();
+    let stats = stack.write(&cpu(), &out, false).unwrap();
+    assert_eq!(plan.bytes_read, stats.bytes_read);
     let written = AstroData::open(&out).unwrap();
     let (evaluated, _) = stack.eval(&cpu()).unwrap();
     for ad in [&written, &evaluated] {
@@ -199,7 +203,7 @@ fn planes_and_tables_of_the_first_frame_are_carried() {
     assert_eq!((written.tables().len(), evaluated.tables().len()), (1, 1));
     assert_eq!(written.tables()[0].read().unwrap(), table.read().unwrap());
     let history = written.phu().cards().iter().map(|c| String::from_utf8_lossy(c).into_owned()).collect::<String>();
-    assert_says(&history, &["combine mean", "reject none", "flavour stable", "DQ levels"]);
+    assert_says(&history, &["combine mean", "reject none", "flavour stable", "DQ levels", "maps: NGOOD"]);
 }
 
 /// What the plan says is what the run does.
