@@ -4,17 +4,18 @@
 //! random variable. Its share of the variance is not averaged away by stacking: it is left out of the variance of each frame
 //! (the frame's own), and each frame has instead what one standard deviation of the variable adds to it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Expr;
 use super::carried::header;
+use super::parts::leaves;
 use super::plan::{Options, Planner, needed};
 use super::units::Of;
 use crate::dtype::DType;
 use crate::fits::Header;
 use crate::kernels::expr::Program;
 use crate::nddata::NDAstroData;
-use crate::plane::Plane;
+use crate::plane::{Origin, Plane};
 use crate::unit::Unit;
 use crate::{Error, Result};
 
@@ -81,11 +82,21 @@ impl FramesPlan {
         }
         let numbers: HashMap<_, usize> =
             random.iter().filter(|id| frames_of[id] > 1).enumerate().map(|(number, &id)| (id, number)).collect();
+        let containers: Vec<HashSet<Origin>> =
+            frames.iter().map(|frame| leaves(frame).iter().map(|nd| nd.data_plane().origin()).collect()).collect();
+        let mut in_frames: HashMap<&Origin, usize> = HashMap::new();
+        containers.iter().flatten().for_each(|origin| *in_frames.entry(origin).or_default() += 1);
         let mut apart = Vec::with_capacity(values.len());
         let mut owns = Vec::with_capacity(values.len());
-        for (value, variables) in values.iter().zip(&depends) {
-            apart.push(variables.iter().copied().filter(|id| numbers.contains_key(id)).collect::<Vec<_>>());
-            owns.push(if own { planner.dag.variance_without(value.id, &apart[apart.len() - 1]) } else { None });
+        for ((value, variables), containers) in values.iter().zip(&depends).zip(&containers) {
+            let shared: Vec<_> = variables.iter().copied().filter(|id| numbers.contains_key(id)).collect();
+            let mut variance = planner.dag.variance_without(value.id, &shared).filter(|_| own);
+            // A frame that has nothing to itself has no noise of its own; one whose own container says none has it unknown.
+            if own && variance.is_none() && !shared.is_empty() && containers.iter().all(|c| in_frames[c] > 1) {
+                variance = Some(planner.dag.constant(0.0));
+            }
+            apart.push(shared);
+            owns.push(variance);
         }
         let own_variance = owns.iter().all(Option::is_some);
         let (mut programs, mut shared) = (Vec::new(), Vec::new());

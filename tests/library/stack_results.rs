@@ -314,3 +314,20 @@ fn computed_frames_are_the_same_on_both_engines() {
         }
     }
 }
+
+/// Each frame less the next: every frame but the ends is in two, and no two pairs share the same. Sums telescope, so the
+/// variance of the mean is that of both ends alone. A device hands such frames to the CPU, and says so.
+#[test]
+fn frames_that_share_different_things() {
+    let frames = frames(&[&[1.0, 9.0], &[4.0, 7.0], &[2.0, 5.0], &[8.0, 3.0]]);
+    for engine in engines() {
+        let stack = Stack::expressions(frames.windows(2).map(|pair| &pair[0] - &pair[1]));
+        let (result, stats) = stack.eval(&engine).unwrap();
+        let close = |a: Vec<f64>, b: [f64; 2]| a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 1e-6 * y.abs());
+        let (data, variance) = (result[0].data().unwrap(), result[0].variance().unwrap().unwrap());
+        assert!(close(numbers(data), [-7.0 / 3.0, 2.0]), "{data:?} on {}", engine.name());
+        assert!(close(numbers(variance), [8.0 / 9.0, 8.0 / 9.0]), "{variance:?} on {}", engine.name());
+        let said = stats.warnings.iter().any(|w| w.contains("share") && w.contains("computed on the CPU"));
+        assert_eq!(said, engine.adapter().is_some(), "{:?}", stats.warnings);
+    }
+}

@@ -60,6 +60,9 @@ pub(super) fn bytes<T: Real>(stack: &Stacking<'_>, computed: &Computed<'_>) -> (
 
 /// Why the device cannot compute them, if it cannot.
 pub(super) fn unfit<T: Real>(computed: &Computed<'_>, f64: bool) -> Option<&'static str> {
+    if !computed.shares.is_full() {
+        return Some("some frames share what others do not");
+    }
     computed.programs.iter().find_map(|program| wgsl::unfit::<T>(program, f64))
 }
 

@@ -47,6 +47,12 @@ impl Shares<'_> {
     pub(crate) fn planes(&self) -> usize {
         self.of.iter().map(Vec::len).sum()
     }
+
+    /// Whether each frame shares all of them, in one order: then the planes can be counted without a table.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn is_full(&self) -> bool {
+        self.of.iter().all(|of| of.iter().copied().eq(0..self.variables))
+    }
 }
 
 impl<T: Real> Cube<T> {

@@ -30,7 +30,7 @@
 //!
 //!    Scatter is 0 for n = 1. If a sample that is left has w = 0, wtmean is the mean of those that have, with variance 0 (and
 //!    in the scatter their weights are 1, those of the others 0; n counts those with w = 0). Without variances wtmean is mean.
-//!    Without variances of their own frames have scatter alone.
+//!    Frames whose own variance is not known have scatter alone; one that shares all it is made of has none of its own, 0.
 //!    (About the median itself the squares would come out too large, by 17 percent for three samples.)
 //!    f and g: Var(median) / Var(mean) of n normal samples, [`median_factor`] and [`lmedian_factor`].
 //!    **Shared variables** ([`Shares`]). If a_i is what one standard deviation of a variable that several frames share adds to
