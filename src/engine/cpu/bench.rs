@@ -85,19 +85,7 @@ impl Bench {
                 mask.fill(0);
             }
             let planes = program.more.len();
-            let out = Out {
-                data: &mut cube.data[at],
-                variance,
-                mask,
-                scatter: &mut [],
-                ratio: &mut [],
-                weight: &mut [],
-                good: &mut [],
-                low: &mut [],
-                high: &mut [],
-                rejected: &mut [],
-                tally: &mut tally,
-            };
+            let out = Out::of(&mut cube.data[at], variance, mask, &mut tally);
             let more = &mut cube.shared[plane * stride..(plane + planes) * stride];
             Expr::<T>::cpu(expr::Task { program, sheet: &mut self.sheet, out, more, stride });
             plane += planes;

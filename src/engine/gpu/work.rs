@@ -467,7 +467,9 @@ fn rows<T: Real>(job: &Stacking<'_>) -> Vec<u8> {
             _ => 1.0,
         };
         let [low, high] = match &job.method.reject {
-            Reject::MinMax { nlow, nhigh } => [*nlow, *nhigh].map(|of| T::from_f64(minmax_part(n, of, job.count()))),
+            Reject::MinMax { nlow, nhigh } => {
+                [*nlow, *nhigh].map(|of| T::from_f64(minmax_part(n, of, job.count()) as f64))
+            }
             _ => zero,
         };
         rows.extend([split(factor), [low, high]]);

@@ -13,8 +13,8 @@ pub(super) struct Range {
 }
 
 /// How many of `n` samples go where `of` of `frames` would: the same fraction, rounded down.
-pub(crate) fn minmax_part(n: usize, of: usize, frames: usize) -> f64 {
-    (n as f64 * of as f64 / frames as f64 + 0.001).floor()
+pub(crate) fn minmax_part(n: usize, of: usize, frames: usize) -> usize {
+    (n as f64 * of as f64 / frames as f64 + 0.001) as usize
 }
 
 /// Rule 3, minmax: narrows the range and takes what is out of it out of `used`. Equal samples rank in the order of their

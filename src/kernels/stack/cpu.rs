@@ -152,7 +152,7 @@ impl<T: Real> Loop for Task<'_, T> {
                 }
             }
             if method.sorts() {
-                pixels.reject(&samples, &method.reject, scratch);
+                pixels.reject(&samples, method, scratch);
             }
             let every = !graded && method.reject == Reject::None;
             pixels.combine(&samples, method, shares, scratch, every);
@@ -407,25 +407,28 @@ impl Pixels {
 
     /// Puts the samples in order and takes those that are rejected out of the words `used`.
     #[inline(always)]
-    fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, reject: &Reject, scratch: &mut Scratch<T>) {
+    fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, method: &Method, scratch: &mut Scratch<T>) {
         let Scratch { level, used, order, .. } = scratch;
+        if let Reject::VarClip(clip) = &method.reject {
+            // Levels were needed to say what is used.
+            level.copy_from_slice(used);
+            (self.low, self.high) = varclip(samples, order, clip, level, used);
+            // Of what is left the order matters to medians alone.
+            if method.combine.is_median() {
+                self.range = order.fill(samples, used);
+            }
+            return;
+        }
         self.range = order.fill(samples, used);
         let n = self.range.hi;
-        match reject {
-            Reject::None => {}
+        match &method.reject {
+            Reject::None | Reject::VarClip(_) => {}
             Reject::MinMax { nlow, nhigh } => {
                 minmax(samples, order, [*nlow, *nhigh], &mut self.range, used);
             }
             Reject::SigClip(clip) => {
                 sigclip(order, clip, &mut self.range);
                 keep_between(samples, order, &self.range, used);
-            }
-            Reject::VarClip(clip) => {
-                // Levels were needed to say what is used.
-                level.copy_from_slice(used);
-                (self.low, self.high) = varclip(samples, order, clip, level, used);
-                self.range = order.fill(samples, used);
-                return;
             }
         }
         for i in 0..BLOCK {
@@ -454,8 +457,7 @@ impl Pixels {
         };
         let (propagates, scatters) = (method.errors.propagates() && has_variance, method.errors.scatters());
         let used = |f: usize| if every { &[ALL; BLOCK] } else { &words[f] };
-        let is_median = matches!(combine, Combine::Median | Combine::LMedian);
-        let is_extreme = matches!(combine, Combine::Min | Combine::Max);
+        let (is_median, is_extreme) = (combine.is_median(), combine.is_extreme());
         let weighted = combine == Combine::WtMean;
         // The mean is asked for, or what the scatter is about.
         let sums_values =

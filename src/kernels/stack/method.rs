@@ -50,6 +50,16 @@ impl Combine {
             Combine::Std => "std",
         }
     }
+
+    /// Whether it is a sample in the middle.
+    pub(crate) fn is_median(self) -> bool {
+        matches!(self, Combine::Median | Combine::LMedian)
+    }
+
+    /// Whether it is a sample at an end.
+    pub(crate) fn is_extreme(self) -> bool {
+        matches!(self, Combine::Min | Combine::Max)
+    }
 }
 
 /// How samples are clipped about their centre.
@@ -169,7 +179,7 @@ pub(crate) struct Method {
 impl Method {
     /// Whether samples must be in order: the kernel holds all of a pixel's at once.
     pub(crate) fn sorts(&self) -> bool {
-        self.reject != Reject::None || matches!(self.combine, Combine::Median | Combine::LMedian)
+        self.reject != Reject::None || self.combine.is_median()
     }
 
     /// Whether the samples' variances are read.

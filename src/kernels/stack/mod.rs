@@ -70,13 +70,13 @@ mod order;
 #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
 pub(crate) mod wgsl;
 
-#[cfg(feature = "gpu")]
 pub(crate) use clip::minmax_part;
 pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, quotient};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};
 pub(crate) use method::{Errors, Method};
+pub(crate) use order::midpoint;
 
 use crate::kernels::Kernel;
 use crate::real::Real;
@@ -102,6 +102,25 @@ pub(crate) struct Out<'a, T> {
     /// Samples rejected, as the flavour counts them.
     pub rejected: &'a mut [u32],
     pub tally: &'a mut Tally,
+}
+
+impl<'a, T> Out<'a, T> {
+    /// Data with variance and mask, and nothing else.
+    pub(crate) fn of(data: &'a mut [T], variance: &'a mut [T], mask: &'a mut [u32], tally: &'a mut Tally) -> Self {
+        Out {
+            data,
+            variance,
+            mask,
+            scatter: &mut [],
+            ratio: &mut [],
+            weight: &mut [],
+            good: &mut [],
+            low: &mut [],
+            high: &mut [],
+            rejected: &mut [],
+            tally,
+        }
+    }
 }
 
 /// Sums over pixels.

@@ -88,11 +88,17 @@ impl<T: Real> Order<T> {
         if lower || n % 2 == 1 {
             return (a, 0.0);
         }
-        let (a, b) = (a / 2.0, self.at(lo + n / 2, pixel).to_f64() / 2.0);
-        let sum = a + b;
-        let of_b = sum - a;
-        (sum, (a - (sum - of_b)) + (b - of_b))
+        midpoint(a, self.at(lo + n / 2, pixel).to_f64())
     }
+}
+
+/// The mean of two samples, and what its rounding lost.
+#[inline(always)]
+pub(crate) fn midpoint(a: f64, b: f64) -> (f64, f64) {
+    let (a, b) = (a / 2.0, b / 2.0);
+    let sum = a + b;
+    let of_b = sum - a;
+    (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
 /// Pixels of a row that are compared at once: a few vectors.

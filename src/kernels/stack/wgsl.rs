@@ -99,8 +99,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
     };
     let propagates = method.errors.propagates() && has.variance;
     let scatters = method.errors.scatters();
-    let median = matches!(combine, Combine::Median | Combine::LMedian);
-    let extreme = matches!(combine, Combine::Min | Combine::Max);
+    let (median, extreme) = (combine.is_median(), combine.is_extreme());
     let weighted = combine == Combine::WtMean;
     let clip = match method.reject {
         Reject::SigClip(clip) | Reject::VarClip(clip) => Some(clip),

@@ -3,7 +3,7 @@
 
 use super::{ExplainedPass, Fate, Plan};
 use crate::dtype::DType;
-use crate::kernels::stack::{Affine, Clip, Flavour, Levels, Reject, accumulate, quotient};
+use crate::kernels::stack::{Affine, Clip, Flavour, Levels, Reject, accumulate, midpoint, minmax_part, quotient};
 use crate::real::Real;
 
 /// A sample before scale and zero, rounded to the compute type.
@@ -89,7 +89,7 @@ impl Walk {
     fn minmax(&mut self, nlow: usize, nhigh: usize) {
         let left = self.left();
         let n = left.len();
-        let part = |of: usize| (n as f64 * of as f64 / self.fates.len() as f64 + 0.001) as usize;
+        let part = |of: usize| minmax_part(n, of, self.fates.len());
         let low = part(nlow).min(n);
         let high = part(nhigh).min(n - low);
         left[..low].iter().for_each(|&f| self.fates[f] = Fate::Low(1));
@@ -120,7 +120,7 @@ impl Walk {
     fn pass<T: Real>(&mut self, clip: &Clip, by_variance: bool, number: usize, left: &[usize]) -> ExplainedPass {
         let n = left.len();
         let (centre, rest) = if clip.mclip {
-            middle(self.values[left[(n - 1) / 2]], self.values[left[n / 2]])
+            midpoint(self.values[left[(n - 1) / 2]], self.values[left[n / 2]])
         } else {
             self.mean::<T>(left, by_variance)
         };
@@ -208,14 +208,6 @@ impl Walk {
         }
         (low, high)
     }
-}
-
-/// The mean of two samples, and what its rounding lost.
-fn middle(a: f64, b: f64) -> (f64, f64) {
-    let (a, b) = (a / 2.0, b / 2.0);
-    let sum = a + b;
-    let of_b = sum - a;
-    (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
 fn scaled<T: Real>(sample: &Sample, affine: &Affine) -> (f64, f64) {

@@ -5,7 +5,7 @@
 
 use super::block::{Block, frame, gather, keep, middle};
 use crate::kernels::stack::cpu::{ALL, Row, all_if};
-use crate::kernels::stack::{BLOCK, Clip, Reject};
+use crate::kernels::stack::{BLOCK, Clip, Reject, minmax_part};
 
 impl Block {
     #[inline(always)]
@@ -22,7 +22,7 @@ impl Block {
     fn minmax(&mut self, nlow: usize, nhigh: usize) {
         for i in 0..BLOCK {
             let n = self.usable[i] as usize;
-            let share = |of: usize| ((n * of) as f64 / self.x.len() as f64 + 0.001) as usize;
+            let share = |of: usize| minmax_part(n, of, self.x.len());
             let (low, high) = (share(nlow).min(n), share(nhigh).min(n));
             if low + high == 0 {
                 continue;
