@@ -86,6 +86,9 @@ const PIECE_BYTES: usize = 256 << 10;
 const PIECE_PIXELS: usize = 4096;
 /// A tile is no longer than this, so that the writer has something to do early.
 const TILE_PIXELS: usize = 512 << 10;
+/// Runs of pixels that are held at once before they go where they belong.
+#[cfg(feature = "gpu")]
+const RUNS: usize = 4096;
 /// Bytes a pixel of the writer's own buffer.
 const WRITER_BYTES: usize = 8;
 
@@ -191,6 +194,39 @@ impl<'a, T: Real + Default> Run<'a, T> {
         });
         // A stack larger than memory would otherwise fill it with pages that the system must take back one by one.
         this.engine.install(|| inputs.par_iter().for_each(|p| p.done_with(range.clone())));
+        Ok(())
+    }
+
+    /// The pixels of these runs into their places of a tile, and no others. Runs of inputs that must be decoded first come
+    /// one after the other.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn some(&mut self, runs: &[Range<usize>], tile: &mut Tile<T>) -> Result<()> {
+        if !self.staged.is_empty() {
+            let (mut own, most) = (Tile::default(), self.tile);
+            for run in runs {
+                for at in run.clone().step_by(most) {
+                    self.submit(at..run.end.min(at + most));
+                    self.collect(&mut own)?;
+                    tile.take(&own);
+                }
+            }
+            return Ok(());
+        }
+        let this = &*self;
+        let one = |run: &Range<usize>| {
+            let mut own = Tile::default();
+            own.prepare(run.clone(), this.job.outputs);
+            let mut tally = Tally::default();
+            for (i, mut planes) in pieces(&mut own, this.piece).into_iter().enumerate() {
+                this.piece(run.start + i * this.piece, planes.out(&mut tally));
+            }
+            own.tally = tally;
+            own
+        };
+        for some in runs.chunks(RUNS) {
+            let done: Vec<Tile<T>> = this.engine.install(|| some.par_iter().with_min_len(64).map(one).collect());
+            done.iter().for_each(|own| tile.take(own));
+        }
         Ok(())
     }
 

@@ -135,7 +135,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a GpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         engine.faults.check()?;
         let cubes = work::cubes::<T>(job);
-        // A quarter stays for the driver and its compiler, and for the host's share of a stack.
+        // A quarter stays for the driver and its compiler, and for what the host computes.
         let aside = work::Twin::<T>::memory(&engine.twin, job, memory / 4)?;
         let pixels = capacity::<T>(engine, job, &cubes, memory, aside)?;
         let mut buffers = Buffers { engine, bytes: 0 };
@@ -367,7 +367,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 at += bytes.next_multiple_of(16) as usize;
                 self.downloaded += bytes;
             }
-            work::take(self.job, &self.engine.pool, &mut self.twin, &planes, tile)?;
+            work::take(self.job, &mut self.twin, &planes, tile)?;
         }
         readback.unmap();
         self.free.push(slot);

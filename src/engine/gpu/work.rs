@@ -1,6 +1,6 @@
 //! What is different between jobs on the device: the cubes that they read, their kernel, what comes back.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::super::cpu;
 use super::run::{Buffers, LANES};
@@ -8,9 +8,9 @@ use super::upload::{CubePlan, Sample};
 use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::dtype::DType;
 use crate::engine::CpuEngine;
-use crate::kernels::expr::{self, Program, Sheet, wgsl};
+use crate::kernels::expr::{self, wgsl};
 use crate::kernels::stack::wgsl::{self as stack_wgsl, Has};
-use crate::kernels::stack::{self, Affine, Combine, Out, Reject, Tally};
+use crate::kernels::stack::{self, Affine, Combine, Reject};
 use crate::kernels::stack::{lmedian_factor, median_factor, minmax_part};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
@@ -222,53 +222,46 @@ pub(super) fn make<T: Real>(
     }
 }
 
-/// Computes pixels of a stack that are not for the device.
+/// Computes pixels that are not for the device.
 pub(super) struct Twin<'a, T: Real> {
     engine: &'a CpuEngine,
     job: &'a Job<'a>,
     memory: u64,
     run: Option<cpu::Run<'a, T>>,
-    tile: Tile<T>,
 }
 
 impl<'a, T: Real + Default> Twin<'a, T> {
     pub(super) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Self {
-        Twin { engine, job, memory, run: None, tile: Tile::default() }
+        Twin { engine, job, memory, run: None }
     }
 
     /// The memory that it takes: this much, or the least that it can do with.
     pub(super) fn memory(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<u64> {
-        match (&job.work, cpu::Run::<T>::new(engine, job, memory)) {
-            (Work::Stack(_), Err(Error::Budget { needed, .. })) => Ok(needed),
-            (Work::Stack(_), Err(e)) => Err(e),
-            _ => Ok(memory),
+        match cpu::Run::<T>::new(engine, job, memory) {
+            Ok(_) => Ok(memory),
+            Err(Error::Budget { needed, .. }) => Ok(needed),
+            Err(e) => Err(e),
         }
     }
 
-    /// Pixels `first` to `end` of the output into their places of a tile.
-    fn compute(&mut self, range: std::ops::Range<usize>, into: &mut Tile<T>) -> Result<()> {
+    /// Computes the marked pixels of a tile anew, and no others: what a pixel comes to must not depend on its neighbours.
+    fn compute(&mut self, odd: &[u8], tile: &mut Tile<T>) -> Result<()> {
+        let runs = runs(odd, tile);
+        if runs.is_empty() {
+            return Ok(());
+        }
         if self.run.is_none() {
             // Too little for it beside the device: then the CPU does it all.
             let beside = |e| if let Error::Budget { .. } = e { Error::Device(e.to_string()) } else { e };
             self.run = Some(cpu::Run::new(self.engine, self.job, self.memory).map_err(beside)?);
         }
-        let Some(run) = &mut self.run else { return Ok(()) };
-        let mut start = range.start;
-        while start < range.end {
-            let end = range.end.min(start + run.tile_pixels());
-            run.submit(start..end);
-            run.collect(&mut self.tile)?;
-            into.take(&self.tile);
-            start = end;
-        }
-        Ok(())
+        self.run.as_mut().map_or(Ok(()), |run| run.some(&runs, tile))
     }
 }
 
 /// The results of a tile that was prepared, from what came back.
 pub(super) fn take<T: Real + Default>(
     job: &Job<'_>,
-    pool: &rayon::ThreadPool,
     twin: &mut Twin<'_, T>,
     planes: &[&[u8]],
     tile: &mut Tile<T>,
@@ -326,12 +319,9 @@ pub(super) fn take<T: Real + Default>(
                 tile.tally.negative += u64::from(word(info, 2));
                 tile.tally.rejected += u64::from(low + high);
             }
-            let first = tile.range.start;
-            for run in runs(&odd, n) {
-                twin.compute(first + run.start..first + run.end, tile)?;
-            }
+            twin.compute(&odd, tile)
         }
-        Work::Expr(program) => {
+        Work::Expr(_) => {
             if job.outputs.variance {
                 copy(&mut tile.variance, next()?);
             }
@@ -339,11 +329,9 @@ pub(super) fn take<T: Real + Default>(
                 let n = tile.mask.len();
                 bytemuck::cast_slice_mut::<u32, u8>(&mut tile.mask).copy_from_slice(&next()?[..4 * n]);
             }
-            let odd = next()?;
-            recompute(job, program, pool, odd, tile)?;
+            twin.compute(next()?, tile)
         }
     }
-    Ok(())
 }
 
 /// Bit `i` of words.
@@ -351,9 +339,13 @@ fn is_set(words: &[u8], i: usize) -> bool {
     word(words, i / 32) >> (i % 32) & 1 == 1
 }
 
-/// Runs of marked pixels among the first `n`, none of them long.
-fn runs(odd: &[u8], n: usize) -> Vec<std::ops::Range<usize>> {
-    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+/// Most pixels of a run: a thread takes one at once.
+const RUN: usize = 4096;
+
+/// Runs of marked pixels of a tile, as pixels of the output.
+fn runs<T>(odd: &[u8], tile: &Tile<T>) -> Vec<Range<usize>> {
+    let (first, n) = (tile.range.start, tile.range.len());
+    let mut runs: Vec<Range<usize>> = Vec::new();
     let mut at = 0;
     while at < n {
         if word(odd, at / 32) == 0 {
@@ -362,8 +354,8 @@ fn runs(odd: &[u8], n: usize) -> Vec<std::ops::Range<usize>> {
         }
         if is_set(odd, at) {
             match runs.last_mut() {
-                Some(run) if run.end == at && run.len() < SHARE => run.end += 1,
-                _ => runs.push(at..at + 1),
+                Some(run) if run.end == first + at && run.len() < RUN => run.end += 1,
+                _ => runs.push(first + at..first + at + 1),
             }
         }
         at += 1;
@@ -373,61 +365,6 @@ fn runs(odd: &[u8], n: usize) -> Vec<std::ops::Range<usize>> {
 
 fn word(bytes: &[u8], i: usize) -> u32 {
     u32::from_ne_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
-}
-
-/// Pixels that a thread takes at once.
-const SHARE: usize = 4096;
-
-/// Computes the marked pixels anew on the host, and no others: what a pixel comes to must not depend on its neighbours.
-fn recompute<T: Real + Default>(
-    job: &Job<'_>,
-    program: &Program,
-    pool: &rayon::ThreadPool,
-    odd: &[u8],
-    tile: &mut Tile<T>,
-) -> Result<()> {
-    let runs = runs(odd, tile.data.len());
-    if runs.is_empty() {
-        return Ok(());
-    }
-    let of = |used: bool, n: usize| if used { n } else { 0 };
-    let first = tile.range.start;
-    let outputs = job.outputs;
-    let one = |sheet: &mut Sheet, run: &std::ops::Range<usize>| {
-        let n = run.len();
-        let (mut data, mut variance) = (vec![T::default(); n], vec![T::default(); of(outputs.variance, n)]);
-        let (mut mask, mut tally) = (vec![0; of(outputs.mask, n)], Tally::default());
-        let out = Out {
-            data: &mut data,
-            variance: &mut variance,
-            scatter: &mut [],
-            ratio: &mut [],
-            weight: &mut [],
-            mask: &mut mask,
-            good: &mut [],
-            low: &mut [],
-            high: &mut [],
-            rejected: &mut [],
-            tally: &mut tally,
-        };
-        expr::compute(program, &job.inputs, first + run.start..first + run.end, sheet, out)?;
-        Ok((data, variance, mask, tally))
-    };
-    for some in runs.chunks(SHARE) {
-        let done: Result<Vec<_>> =
-            pool.install(|| some.par_iter().with_min_len(64).map_init(|| Sheet::new(program, SHARE), one).collect());
-        for (run, (data, variance, mask, tally)) in some.iter().zip(done?) {
-            tile.data[run.clone()].copy_from_slice(&data);
-            if outputs.variance {
-                tile.variance[run.clone()].copy_from_slice(&variance);
-            }
-            if outputs.mask {
-                tile.mask[run.clone()].copy_from_slice(&mask);
-            }
-            tile.tally += tally;
-        }
-    }
-    Ok(())
 }
 
 fn stack_params(job: &Stacking<'_>, pixels: usize) -> stack::Params {

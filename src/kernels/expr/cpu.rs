@@ -1,15 +1,9 @@
 //! The CPU twin: registers of as many pixels as stay in the first-level cache.
 
-use std::ops::Range;
-
-use super::{Arg, Expr, MaskArg, MaskOp, One, Program, Slot, Step, Two};
-use crate::kernels::Kernel;
-use crate::kernels::decode::{self, Decode};
+use super::{Arg, MaskArg, MaskOp, One, Program, Slot, Step, Two};
 use crate::kernels::stack::Out;
-use crate::plane::Plane;
 use crate::real::Real;
 use crate::simd::Loop;
-use crate::{Error, Result};
 
 /// Pixels of a register.
 pub(crate) const LANES: usize = 256;
@@ -283,53 +277,4 @@ fn join(program: &Program, sheet: &mut Sheet, start: usize) {
             MaskOp::Custom(f) => pairs.for_each(|(to, (a, b))| *to = f(*a, *b)),
         }
     }
-}
-
-/// A few pixels from the planes to the results, without an engine.
-///
-/// # Errors
-/// A compressed tile is damaged; there is no memory.
-pub(crate) fn compute<T: Real>(
-    program: &Program,
-    inputs: &[&Plane],
-    range: Range<usize>,
-    sheet: &mut Sheet,
-    out: Out<'_, T>,
-) -> Result<()> {
-    /// Stored bytes of an input, decoded by `decode`.
-    fn fill<V>(
-        plane: &Plane,
-        range: &Range<usize>,
-        out: &mut [V],
-        mut decode: impl FnMut(&[u8], &mut [V]),
-    ) -> Result<()> {
-        if plane.is_plain() {
-            plane.fill(range.clone(), out, decode);
-            return Ok(());
-        }
-        let mut bytes = decode::reserve_with(&[range.len() * plane.format().size()], 0u8)?;
-        plane.read(range.clone(), &mut bytes)?;
-        decode(&bytes, out);
-        Ok(())
-    }
-    fn real<V: Real>(plane: &Plane, range: &Range<usize>, out: &mut [V]) -> Result<()> {
-        let format = plane.format();
-        let out = out.get_mut(..range.len()).ok_or_else(|| Error::Parameter("a piece is too long".into()))?;
-        fill(plane, range, out, |bytes, out| Decode::<V>::cpu((&format, bytes, out)))?;
-        plane.transform().apply(out);
-        Ok(())
-    }
-    for (slot, &i) in program.narrow.iter().enumerate() {
-        real(inputs[i], &range, &mut sheet.narrow[slot])?;
-    }
-    for (slot, &i) in program.wide.iter().enumerate() {
-        real(inputs[i], &range, &mut sheet.wide[slot])?;
-    }
-    for (slot, &i) in program.masks.iter().enumerate() {
-        let format = inputs[i].format();
-        let masks = &mut sheet.masks[slot][..range.len()];
-        fill(inputs[i], &range, masks, |bytes, out| decode::mask(&format, bytes, out))?;
-    }
-    Expr::<T>::cpu(Task { program, sheet, out, more: &mut [], stride: 0 });
-    Ok(())
 }

@@ -27,8 +27,6 @@ pub(crate) mod wgsl;
 use std::fmt;
 use std::sync::Arc;
 
-#[cfg(feature = "gpu")]
-pub(crate) use cpu::compute;
 pub(crate) use cpu::{LANES, Sheet, Task};
 
 use crate::kernels::Kernel;
