@@ -9,13 +9,13 @@ use crate::expr::Expr;
 use crate::expr::collapse::resolved;
 use crate::expr::parts::leaves;
 use crate::expr::plan::{Options, Plan};
-use crate::fits::{Compression, FitsFile, FitsWriter, HduSpec, Header, RawHdu};
+use crate::fits::{FitsFile, Header, RawHdu};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};
-use crate::writing::{copy, image_of, planes_of};
+use crate::writing::{carried, copy, planes_of, result_file};
 use crate::{AstroData, Result};
 
 /// Expressions to be computed, one for each extension of the result. Nothing is read until [`eval`](Self::eval) or
@@ -155,21 +155,11 @@ impl Calculation {
                 types,
                 self.settings.compression,
             ));
-            let lossless = self.settings.compression.map(|c| Compression { quantize: None, ..c });
-            for (name, plane) in plan.others() {
-                let header = plane.header().map_or_else(Header::new, |h| Header::clone(h));
-                images.push(image_of(plane, header, Some(name.into()), Some(ver), lossless));
-            }
+            let others = plan.others().map(|(name, plane)| carried(name, plane, ver, self.settings.compression));
+            images.extend(others);
         }
-        let mut phu = self.phu.clone();
-        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
-        phu.set("NEXTEND", (images.len() + self.tables.len()) as i64, "number of extensions");
-        let mut hdus = vec![HduSpec::Header(phu)];
-        hdus.extend(images.into_iter().map(HduSpec::Image));
-        // A primary that is no image of an extension, as random groups are, has no place behind others.
-        hdus.extend(self.tables.iter().filter(|t| !t.is_primary()).map(|t| HduSpec::Raw(t.clone(), None)));
-        let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
-        writer.cancel(self.settings.cancel.clone());
+        let (phu, tables) = (self.phu.clone(), self.tables.iter());
+        let mut writer = result_file(path, overwrite, phu, images, tables, self.settings.cancel.clone())?;
         for (plan, &first) in plans.iter().zip(&firsts) {
             let others = first + 1 + usize::from(plan.outputs().variance) + usize::from(plan.outputs().mask);
             let mut sink = FileSink::new(&mut writer, FileSink::planes(first, plan.outputs().variance, plan.mask));

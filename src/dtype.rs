@@ -60,6 +60,15 @@ impl DType {
         matches!(self, DType::U8 | DType::I8 | DType::I16 | DType::U16 | DType::F32)
     }
 
+    /// The type of a mask of so many bytes a pixel.
+    pub(crate) const fn of_mask(bytes: usize) -> DType {
+        match bytes {
+            1 => DType::U8,
+            2 => DType::U16,
+            _ => DType::U32,
+        }
+    }
+
     /// How FITS stores this type: BITPIX, and the BZERO that moves the sign where one is needed.
     pub const fn fits(self) -> (i64, Option<f64>) {
         match self {

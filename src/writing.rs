@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::dtype::{DType, PixelFormat};
-use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, UncertaintyKind};
+use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, RawHdu, UncertaintyKind};
 use crate::nddata::{NDAstroData, name_unit};
 use crate::plane::Plane;
 use crate::unit::Unit;
@@ -223,7 +223,7 @@ pub(crate) fn copy(writer: &mut FitsWriter, image: usize, plane: &Plane) -> Resu
 }
 
 /// A plane as an image of a file.
-pub(crate) fn image_of(
+fn image_of(
     plane: &Plane,
     header: Header,
     name: Option<String>,
@@ -237,6 +237,44 @@ pub(crate) fn image_of(
         Some(_) => PixelFormat::disk(stored),
     };
     ImageSpec { header, name, ver, shape: plane.shape(), format, compression }
+}
+
+/// Further planes that go with a result of this shape: those of the first container that are of it.
+pub(crate) fn others<'a>(
+    first: Option<&'a NDAstroData>,
+    shape: &'a [usize],
+) -> impl Iterator<Item = (&'a str, &'a Plane)> {
+    first.into_iter().flat_map(NDAstroData::other_planes).filter(move |(_, plane)| plane.shape() == shape)
+}
+
+/// One of them as an image of the result, with its own header.
+pub(crate) fn carried(name: &str, plane: &Plane, ver: i64, compression: Option<Compression>) -> ImageSpec {
+    let header = plane.header().map_or_else(Header::new, |h| Header::clone(h));
+    let lossless = compression.map(|c| Compression { quantize: None, ..c });
+    image_of(plane, header, Some(name.into()), Some(ver), lossless)
+}
+
+/// The file of a result: a primary header without an image, the images, and HDUs that are carried as they are. A primary
+/// that is no image, as random groups are, has no place behind others.
+///
+/// # Errors
+/// As [`FitsWriter::create`].
+pub(crate) fn result_file<'a>(
+    path: &Path,
+    overwrite: bool,
+    mut phu: Header,
+    images: Vec<ImageSpec>,
+    tables: impl Iterator<Item = &'a RawHdu>,
+    cancel: Option<Arc<AtomicBool>>,
+) -> Result<FitsWriter> {
+    let mut hdus: Vec<HduSpec> = images.into_iter().map(HduSpec::Image).collect();
+    hdus.extend(tables.filter(|t| !t.is_primary()).map(|t| HduSpec::Raw(t.clone(), None)));
+    phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
+    phu.set("NEXTEND", hdus.len() as i64, "number of extensions");
+    hdus.insert(0, HduSpec::Header(phu));
+    let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
+    writer.cancel(cancel);
+    Ok(writer)
 }
 
 fn without_unit(header: &Header) -> Header {

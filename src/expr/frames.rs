@@ -143,7 +143,7 @@ impl FramesPlan {
             header,
             warning,
             compute,
-            mask: width.map(|w| [DType::U8, DType::U16, DType::U32][w.ilog2() as usize]),
+            mask: width.map(DType::of_mask),
             own_variance,
             variables: numbers.len(),
             shared,

@@ -14,6 +14,7 @@ use crate::nddata::NDAstroData;
 use crate::plane::{Origin, Plane};
 use crate::tiles::Outputs;
 use crate::unit::Unit;
+use crate::writing::others;
 use crate::{Error, Result};
 
 /// An expression, checked and compiled.
@@ -109,7 +110,7 @@ impl Planner {
         // The mask is as wide as the widest that goes into it.
         let mask = value.mask.and_then(|_| {
             let width = program.masks.iter().map(|&i| planes[i].format().size()).max();
-            width.map(|w| [DType::U8, DType::U16, DType::U32][w.ilog2() as usize])
+            width.map(DType::of_mask)
         });
         let unit = match &value.unit {
             Of::Unit(unit) => Some(unit.clone()),
@@ -127,7 +128,7 @@ impl Plan {
 
     /// Further planes that go with the result: those of the first container, if they are of its shape.
     pub(crate) fn others(&self) -> impl Iterator<Item = (&str, &Plane)> {
-        self.leaves.iter().take(1).flat_map(NDAstroData::other_planes).filter(|(_, p)| p.shape() == self.shape)
+        others(self.leaves.first(), &self.shape)
     }
 
     pub(crate) fn outputs(&self) -> Outputs {

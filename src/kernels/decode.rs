@@ -246,8 +246,6 @@ pub(crate) struct Decode<T>(std::marker::PhantomData<T>);
 impl<T: Real> Kernel for Decode<T> {
     const STEM: &'static str = "decode";
     const WGSL: &'static str = include_str!("../../shaders/decode.wgsl");
-    // It moves bits.
-    const COMPUTES: bool = false;
     type Params = Params;
     type Cpu<'a> = (&'a PixelFormat, &'a [u8], &'a mut [T]);
 

@@ -13,14 +13,6 @@ pub(crate) mod stack;
 use crate::DType;
 use crate::real::Real;
 
-/// The whole shader of a kernel in compute type `T`.
-pub(crate) fn source<T: Real, K: Kernel>() -> String {
-    if !K::COMPUTES {
-        return K::WGSL.to_string();
-    }
-    [&prelude::<T>(), K::WGSL].concat()
-}
-
 /// What stands in front of a kernel that computes in `T`.
 pub(crate) fn prelude<T: Real>() -> String {
     let prelude = match T::DTYPE {
@@ -34,10 +26,8 @@ pub(crate) fn prelude<T: Real>() -> String {
 pub(crate) trait Kernel {
     /// The common stem of its files.
     const STEM: &'static str;
-    /// `shaders/STEM.wgsl`.
+    /// `shaders/STEM.wgsl`: the whole shader, or the functions of one that is written out for each job.
     const WGSL: &'static str;
-    /// Whether it computes in `real`: then the prelude of the compute type stands in front of it.
-    const COMPUTES: bool = true;
     /// The uniform that the shader calls `params`, byte for byte (a test compares the two layouts).
     type Params: bytemuck::Pod;
     /// What the CPU twin takes.
@@ -55,8 +45,8 @@ mod tests {
 
     use super::*;
 
-    fn module<T: Real, K: Kernel>() -> naga::Module {
-        parsed(&source::<T, K>(), &format!("{} {}", K::STEM, T::DTYPE))
+    fn module<K: Kernel>() -> naga::Module {
+        parsed(K::WGSL, K::STEM)
     }
 
     fn parsed(source: &str, what: &str) -> naga::Module {
@@ -85,7 +75,7 @@ mod tests {
     #[test]
     fn parameters_lie_where_the_shader_looks() {
         let decode = offsets!(decode::Params: pixels, raw_stride, first, blank_low, blank_high);
-        assert_eq!(layout(&module::<f32, decode::Decode<f32>>()), decode);
+        assert_eq!(layout(&module::<decode::Decode<f32>>()), decode);
     }
 
     /// Every method, with the column in variables and in storage, as valid shaders.
@@ -187,6 +177,6 @@ mod tests {
         let names =
             |m: &naga::Module| -> Vec<String> { m.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect() };
         let want: Vec<&str> = decode::Constants::default().named().iter().map(|c| c.0).collect();
-        assert_eq!(names(&module::<f32, decode::Decode<f32>>()), want);
+        assert_eq!(names(&module::<decode::Decode<f32>>()), want);
     }
 }

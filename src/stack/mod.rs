@@ -28,7 +28,7 @@ use crate::expr::collapse::resolved_all;
 use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
 use crate::expr::plan::Options;
-use crate::fits::{FitsWriter, HduSpec, Header, RawHdu};
+use crate::fits::{Header, RawHdu};
 use crate::kernels::stack::{Affine, Errors, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{
@@ -38,7 +38,7 @@ use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
-use crate::writing::copy;
+use crate::writing::{copy, result_file};
 use crate::{AstroData, Error, Expr, Result};
 
 pub use crate::kernels::stack::{Clip, Combine, Flavour, Reject};
@@ -294,14 +294,8 @@ impl Stack {
             firsts.push(images.len());
             images.extend(plan.images());
         }
-        let mut phu = self.primary(&plans);
-        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
-        phu.set("NEXTEND", (images.len() + self.tables().count()) as i64, "number of extensions");
-        let mut hdus = vec![HduSpec::Header(phu)];
-        hdus.extend(images.into_iter().map(HduSpec::Image));
-        hdus.extend(self.tables().map(|t| HduSpec::Raw(t.clone(), None)));
-        let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
-        writer.cancel(self.settings.cancel.clone());
+        let (phu, cancel) = (self.primary(&plans), self.settings.cancel.clone());
+        let mut writer = result_file(path, overwrite, phu, images, self.tables(), cancel)?;
         for (plan, &first) in plans.iter().zip(&firsts) {
             let (targets, others) = plan.targets(first);
             let mut sink = FileSink::new(&mut writer, targets);
@@ -364,7 +358,7 @@ impl Stack {
             return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
         }
         let first = self.inputs.first().ok_or_else(|| Error::Parameter("no frames to stack".into()))?;
-        self.check()?;
+        self.check_rejection()?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
                 return Err(Error::Parameter(format!(
@@ -428,8 +422,8 @@ impl Stack {
         Ok(Method { combine, reject, flavour: self.flavour, errors })
     }
 
-    /// Whether the options are in their domain.
-    fn check(&self) -> Result<()> {
+    /// Whether the rejection has its parameters in their domain.
+    fn check_rejection(&self) -> Result<()> {
         match self.reject {
             Reject::None => Ok(()),
             Reject::MinMax { nlow, nhigh } if nlow.saturating_add(nhigh) >= self.inputs.len() => {

@@ -15,7 +15,7 @@ use crate::output::{FileSink, Target};
 use crate::plane::Plane;
 use crate::tiles::Counters;
 use crate::unit::Unit;
-use crate::writing::{image_of, planes_of};
+use crate::writing::{carried, others, planes_of};
 use crate::{AstroData, Error, Result};
 
 /// One extension of the stack.
@@ -66,7 +66,7 @@ impl Plan {
             })?;
             let compute = if dragons { DType::F32 } else { computed.compute };
             let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
-            let others = others(computed.first.first(), &computed.shape, &products);
+            let others = kept(computed.first.first(), &computed.shape, &products);
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
@@ -112,14 +112,9 @@ impl Plan {
         let nonfinite = values().any(Plane::can_be_nonfinite);
         let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
         let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
-        let mask_out = match width {
-            Some(1) => Some(DType::U8),
-            Some(2) => Some(DType::U16),
-            Some(_) => Some(DType::U32),
-            None => nonfinite.then_some(DType::U16),
-        };
+        let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
         let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
-        let others = others(frames.first(), &shape, &products);
+        let others = kept(frames.first(), &shape, &products);
         Ok(Plan {
             computed: None,
             unit: frames[0].unit().cloned(),
@@ -182,10 +177,7 @@ impl Plan {
             let image = ImageSpec::new(&product.name, ver, shape, product.dtype).with_header(header.clone());
             images.push(ImageSpec { compression: lossless, ..image });
         }
-        for (name, plane) in &self.others {
-            let header = plane.header().map_or_else(Header::new, |h| Header::clone(h));
-            images.push(image_of(plane, header, Some(name.clone()), Some(ver), lossless));
-        }
+        images.extend(self.others.iter().map(|(name, plane)| carried(name, plane, ver, self.compression)));
         images
     }
 
@@ -207,10 +199,9 @@ fn versions(first: &AstroData) -> Vec<i64> {
     if said.len() == first.len() && distinct.len() == said.len() { said } else { (1..=first.len() as i64).collect() }
 }
 
-/// Further planes that go with the result: those of the first frame that are of its shape.
-fn others(first: Option<&NDAstroData>, shape: &[usize], products: &[Product]) -> Vec<(String, Plane)> {
+/// Further planes that go with the result, but those that it makes itself.
+fn kept(first: Option<&NDAstroData>, shape: &[usize], products: &[Product]) -> Vec<(String, Plane)> {
     let made = |name: &str| products.iter().any(|p| p.name.eq_ignore_ascii_case(name));
-    let planes = first.into_iter().flat_map(NDAstroData::other_planes);
-    let fitting = planes.filter(|(name, plane)| plane.shape() == shape && !made(name));
-    fitting.map(|(name, plane)| (name.to_string(), plane.clone())).collect()
+    let kept = others(first, shape).filter(|(name, _)| !made(name));
+    kept.map(|(name, plane)| (name.to_string(), plane.clone())).collect()
 }

@@ -241,15 +241,10 @@ impl GpuEngine {
         }
     }
 
-    /// The pipeline of one entry point of a kernel in compute type `T`, with these constants; made once.
-    fn pipeline<T: Real, K: Kernel>(
-        &self,
-        entry: &str,
-        bindings: &[Binding],
-        constants: &[(&str, f64)],
-    ) -> Result<Pipeline> {
-        let label = format!("{} {entry} {} {constants:?}", K::STEM, T::DTYPE);
-        self.pipeline_of(label.clone(), label, entry, bindings, constants, crate::kernels::source::<T, K>)
+    /// The pipeline of one entry point of a kernel that is a whole shader, with these constants; made once.
+    fn pipeline<K: Kernel>(&self, entry: &str, bindings: &[Binding], constants: &[(&str, f64)]) -> Result<Pipeline> {
+        let label = format!("{} {entry} {constants:?}", K::STEM);
+        self.pipeline_of(label.clone(), label, entry, bindings, constants, || K::WGSL.to_string())
     }
 
     /// The same of a shader that is written out for one job; `key` says all that it depends on.

@@ -167,7 +167,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     };
                     let bindings = [Binding::Uniform, Binding::Read, Binding::Read, Binding::Write];
                     let constants = upload.constants.named();
-                    let decoder = engine.pipeline::<T, Decode<T>>(cube.sample.entry(), &bindings, &constants)?;
+                    let decoder = engine.pipeline::<Decode<T>>(cube.sample.entry(), &bindings, &constants)?;
                     let bind = engine.bind(&decoder, &[&uniform, &raw_buffer, &table, &sample_buffer])?;
                     groups.push(Group { bind, decoder, planes: same as u32 });
                 }

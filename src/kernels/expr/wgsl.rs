@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Arg, MaskArg, MaskOp, One, Program, Slot, Step, Two};
+use super::{Arg, Expr, MaskArg, MaskOp, One, Program, Slot, Step, Two};
 use crate::dtype::DType;
+use crate::kernels::Kernel;
 use crate::real::Real;
 
 /// Whole powers to this one are written as products; for results in f64, in which each rounding counts, to the other.
@@ -78,7 +79,7 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool, target: Target) -> S
         out.push_str(include_str!("../../../shaders/expr_pair.wgsl"));
         out.push_str(include_str!("../../../shaders/pair.wgsl"));
     }
-    out.push_str(include_str!("../../../shaders/expr.wgsl"));
+    out.push_str(Expr::<T>::WGSL);
     out.push_str(match target {
         Target::Result => include_str!("../../../shaders/expr_result.wgsl"),
         Target::Frames { .. } => "@group(0) @binding(8) var<storage, read_write> out_odd: array<atomic<u32>>;\n",

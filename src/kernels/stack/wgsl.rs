@@ -8,8 +8,9 @@
 use std::fmt::Write as _;
 
 use super::network::network;
-use super::{Combine, Method, Reject};
+use super::{Combine, Method, Reject, Stack};
 use crate::dtype::DType;
+use crate::kernels::Kernel;
 use crate::real::Real;
 
 /// Most frames whose column is written out: longer lines take a driver's compiler longer than they save.
@@ -178,7 +179,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
     line(format_args!("const SLACK: real = {};", power(ends.slack)));
     let top = if wide { format!("{:e}lf", f64::MAX) } else { format!("{:e}f", f64::from(f32::MAX)) };
     line(format_args!("const TOP: real = {top};"));
-    out.push_str(include_str!("../../../shaders/stack.wgsl"));
+    out.push_str(Stack::<T>::WGSL);
     if has.shared > 0 {
         let real = if wide { "f64" } else { "f32" };
         let _ = writeln!(out, "@group(0) @binding(11) var<storage, read> shared_planes: array<{real}>;");
