@@ -1,0 +1,327 @@
+//! Rule 4: from the samples that are left to values and variances.
+
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use super::samples::{ALL, BLOCK, Row, Samples, Shares, Sums, all_if, block, keep, lost, quotient, two_sum};
+use super::{Pixels, Scratch};
+use crate::dtype::DType;
+use crate::kernels::stack::{Affine, Combine, Method};
+use crate::real::Real;
+
+/// What the samples that are left came to, as far as shared variables need it.
+struct Totals {
+    combine: Combine,
+    /// The mean, by weights if there are any.
+    centre: Sums,
+    /// Sum of squares of differences from it.
+    square: Sums,
+    weights: Sums,
+    /// The smallest variance of each pixel.
+    least: Row<f64>,
+    /// Of minimum and maximum the frame that it is of.
+    frame_chosen: Row<u32>,
+}
+
+impl Pixels {
+    /// From the samples that are left to values and variances. `every`: no sample can be out.
+    #[inline(always)]
+    pub(super) fn combine<T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        method: &Method,
+        shares: Shares<'_>,
+        scratch: &mut Scratch<T>,
+        every: bool,
+    ) {
+        let Scratch { used: words, order, factors, shares: sums, .. } = scratch;
+        let words = &*words;
+        let frames = samples.frames();
+        let has_variance = !samples.cube.variance.is_empty();
+        let combine = match method.combine {
+            Combine::WtMean if !has_variance => Combine::Mean,
+            combine => combine,
+        };
+        let (propagates, scatters) = (method.errors.propagates() && has_variance, method.errors.scatters());
+        let used = |f: usize| if every { &[ALL; BLOCK] } else { &words[f] };
+        let (is_median, is_extreme) = (combine.is_median(), combine.is_extreme());
+        let weighted = combine == Combine::WtMean;
+        // The mean is asked for, or what the scatter is about.
+        let sums_values =
+            matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || ((is_extreme || is_median) && scatters);
+        let sums_variances = propagates && (is_median || matches!(combine, Combine::Mean | Combine::Sum));
+        let mut sum = Sums::zero();
+        let mut sum2 = Sums::zero();
+        let mut least = [f64::INFINITY; BLOCK];
+        let mut chosen = [0.0; BLOCK];
+        let mut of_chosen = [0.0; BLOCK];
+        let mut frame_chosen = [0u32; BLOCK];
+        for f in 0..frames {
+            let used = used(f);
+            if let Some(mask) = samples.mask(f) {
+                for i in 0..BLOCK {
+                    self.mask[i] |= used[i] & mask[i];
+                }
+            }
+            if is_extreme {
+                // The first that is better, so of equals the first frame's.
+                let (key, w) = (samples.key(f), samples.variance(f));
+                for i in 0..BLOCK {
+                    let y = key[i].to_f64();
+                    let better = if combine == Combine::Min { y < chosen[i] } else { y > chosen[i] };
+                    let take = all_if(better | (self.good[i] == 0)) & used[i];
+                    chosen[i] = f64::from_bits(keep(y, take).to_bits() | keep(chosen[i], !take).to_bits());
+                    of_chosen[i] = f64::from_bits(keep(w[i], take).to_bits() | keep(of_chosen[i], !take).to_bits());
+                    frame_chosen[i] = (f as u32 & take) | (frame_chosen[i] & !take);
+                    self.good[i] += used[i] & 1;
+                }
+            } else {
+                for i in 0..BLOCK {
+                    self.good[i] += used[i] & 1;
+                }
+            }
+            if sums_values {
+                add(&mut sum, samples.data(f), used, &samples.affine[f]);
+            }
+            if has_variance {
+                let variance = block(&samples.cube.variance, samples.at(f));
+                let square = samples.affine[f].scale * samples.affine[f].scale;
+                let zero = T::from_f32(0.0);
+                for i in 0..BLOCK {
+                    self.negative[i] += u32::from(variance[i] < zero);
+                }
+                if sums_variances {
+                    for i in 0..BLOCK {
+                        let above = all_if(variance[i] > zero);
+                        sum2.add::<T>(i, keep(variance[i].to_f64() * square, used[i] & above));
+                    }
+                }
+                if weighted {
+                    let w = samples.variance(f);
+                    for i in 0..BLOCK {
+                        let w = if used[i] == ALL { w[i] } else { f64::INFINITY };
+                        least[i] = if w < least[i] { w } else { least[i] };
+                    }
+                }
+            }
+        }
+        // The mean, by weights if there are any, with what its rounding lost: the scatter is about it.
+        let mut centre = Sums::zero();
+        if sums_values {
+            for i in 0..BLOCK {
+                (centre.hi[i], centre.lo[i]) = quotient(sum.hi[i], sum.lo[i], f64::from(self.good[i].max(1)));
+            }
+        }
+        if is_median {
+            order.middles(&self.range, combine == Combine::LMedian, &mut chosen);
+        }
+        let mut weights = Sums::zero();
+        // Samples that have a weight.
+        let mut heavy = [0u32; BLOCK];
+        if weighted {
+            self.weigh(samples, used, &least, &mut weights, &mut heavy, &mut centre);
+        }
+        let mut square = Sums::zero();
+        let mut of_square = Sums::zero();
+        if scatters || combine == Combine::Std {
+            for f in 0..frames {
+                let used = used(f);
+                let (hi, lo) = samples.value(f);
+                let w = if weighted || (combine == Combine::Std && propagates) {
+                    samples.variance(f)
+                } else {
+                    [0.0; BLOCK]
+                };
+                for i in 0..BLOCK {
+                    let x = (hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i]);
+                    if weighted {
+                        square.add::<T>(i, keep(x * x * weight(w[i], least[i]), used[i]));
+                    } else {
+                        square.add::<T>(i, keep(x * x, used[i]));
+                    }
+                }
+                if combine == Combine::Std && propagates {
+                    for i in 0..BLOCK {
+                        let x = (hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i]);
+                        of_square.add::<T>(i, keep(x * (x * w[i]), used[i]));
+                    }
+                }
+            }
+        }
+        for i in 0..BLOCK {
+            let n = f64::from(self.good[i]);
+            let none = self.good[i] == 0;
+            let s = square.total(i);
+            let share = |of: f64, by: f64| if by > 0.0 { of / by } else { 0.0 };
+            let factor = if is_median { factors[self.good[i] as usize] } else { 1.0 };
+            self.weight[i] = n;
+            let (value, propagated, scatter) = match combine {
+                Combine::Mean | Combine::Median | Combine::LMedian => (
+                    if is_median { chosen[i] } else { centre.hi[i] + centre.lo[i] },
+                    factor * share(sum2.total(i), n * n),
+                    factor * share(s, n * (n - 1.0)),
+                ),
+                Combine::WtMean => {
+                    let all = weights.total(i);
+                    let propagated = share(least[i], all);
+                    self.weight[i] = if none { 0.0 } else { all / least[i] };
+                    (centre.hi[i] + centre.lo[i], propagated, share(s, (f64::from(heavy[i]) - 1.0) * all))
+                }
+                Combine::Sum => (sum.total(i), sum2.total(i), share(n * s, n - 1.0)),
+                Combine::Min | Combine::Max => (chosen[i], of_chosen[i], 0.0),
+                Combine::Std => {
+                    ((s / n.max(1.0)).sqrt(), share(of_square.total(i), n * s), share(s, 2.0 * n * (n - 1.0)))
+                }
+            };
+            let scatter = if is_extreme { share(s, n - 1.0) } else { scatter };
+            self.value[i] = if none { 0.0 } else { value };
+            self.scatter[i] = scatter;
+            self.variance[i] = if propagates && !none { propagated } else { 0.0 };
+            if !propagates {
+                self.variance[i] = scatter;
+            }
+            self.mask[i] |= self.all[i] & all_if(none);
+            self.ratio[i] =
+                if self.good[i] > 1 && self.variance[i] > 0.0 { scatter / self.variance[i] } else { f64::NAN };
+        }
+        if shares.variables > 0 {
+            let totals = Totals { combine, centre, square, weights, least, frame_chosen };
+            self.share::<T>(samples, shares, used, &totals, sums);
+        }
+    }
+
+    /// Rule 4, shared variables: adds to both variances what they come to.
+    #[inline(always)]
+    fn share<'b, T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        shares: Shares<'_>,
+        used: impl Fn(usize) -> &'b Row<u32>,
+        totals: &Totals,
+        sums: &mut Vec<Row<f64>>,
+    ) {
+        let Totals { combine, centre, square, weights, least, frame_chosen } = totals;
+        // What the sums over a shared variable are divided by.
+        let mut divisor = [1.0; BLOCK];
+        for i in 0..BLOCK {
+            let n = f64::from(self.good[i].max(1));
+            divisor[i] = match combine {
+                Combine::Mean | Combine::Median | Combine::LMedian => n,
+                Combine::WtMean => weights.total(i),
+                Combine::Std => (n * square.total(i)).sqrt(),
+                Combine::Sum | Combine::Min | Combine::Max => 1.0,
+            };
+        }
+        sums.clear();
+        sums.resize(shares.variables, [0.0; BLOCK]);
+        let mut plane = 0;
+        for (f, variables) in shares.of.iter().enumerate() {
+            let used = used(f);
+            let scale = samples.affine[f].scale;
+            let mut factor = [0.0; BLOCK];
+            match combine {
+                Combine::WtMean => {
+                    let w = samples.variance(f);
+                    for i in 0..BLOCK {
+                        factor[i] = weight(w[i], least[i]) * scale;
+                    }
+                }
+                Combine::Std => {
+                    let (hi, lo) = samples.value(f);
+                    for i in 0..BLOCK {
+                        factor[i] = ((hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i])) * scale;
+                    }
+                }
+                Combine::Min | Combine::Max => {
+                    for i in 0..BLOCK {
+                        factor[i] = keep(scale, all_if(frame_chosen[i] == f as u32));
+                    }
+                }
+                _ => factor = [scale; BLOCK],
+            }
+            for &variable in variables {
+                let amplitude = block(&samples.cube.shared, plane * samples.cube.stride + samples.start);
+                for i in 0..BLOCK {
+                    sums[variable][i] += keep(amplitude[i].to_f64() * factor[i], used[i]);
+                }
+                plane += 1;
+            }
+        }
+        for sum in sums.iter() {
+            for i in 0..BLOCK {
+                let share = if divisor[i] > 0.0 { sum[i] / divisor[i] } else { 0.0 };
+                let more = if self.good[i] > 0 { share * share } else { 0.0 };
+                self.variance[i] += more;
+                self.scatter[i] += more;
+            }
+        }
+    }
+
+    /// Weights of inverse variance, by the smallest of each pixel, and the mean by them.
+    #[inline(always)]
+    fn weigh<'b, T: Real>(
+        &self,
+        samples: &Samples<'_, T>,
+        used: impl Fn(usize) -> &'b Row<u32>,
+        least: &Row<f64>,
+        weights: &mut Sums,
+        heavy: &mut Row<u32>,
+        centre: &mut Sums,
+    ) {
+        let mut sum = Sums::zero();
+        for f in 0..samples.frames() {
+            let used = used(f);
+            let (hi, lo) = samples.value(f);
+            let w = samples.variance(f);
+            for i in 0..BLOCK {
+                let weight = keep(weight(w[i], least[i]), used[i]);
+                weights.add::<T>(i, weight);
+                heavy[i] += u32::from(weight > 0.0);
+                let hi = keep(hi[i], used[i]);
+                let p = hi * weight;
+                sum.add::<T>(i, p);
+                if T::DTYPE != DType::F32 {
+                    sum.lo[i] += lost(hi, weight, p) + keep(lo[i], used[i]) * weight;
+                }
+            }
+        }
+        for i in 0..BLOCK {
+            let all = if weights.hi[i] > 0.0 { weights.hi[i] } else { 1.0 };
+            let (mean, rest) = quotient(sum.hi[i], sum.lo[i], all);
+            // What the sum of the weights lost.
+            (centre.hi[i], centre.lo[i]) = (mean, rest - mean * (weights.lo[i] / all));
+        }
+    }
+}
+
+/// The weight of a sample with variance `w` by that of the one with the smallest, so that it is at most 1.
+#[inline(always)]
+fn weight(w: f64, least: f64) -> f64 {
+    let of_exact = if w > 0.0 { 0.0 } else { 1.0 };
+    if least > 0.0 { least / w } else { of_exact }
+}
+
+/// Adds the used samples of a frame.
+#[inline(always)]
+fn add<T: Real>(sum: &mut Sums, data: &Row<T>, used: &Row<u32>, affine: &Affine) {
+    let plain = affine.is_identity();
+    match (T::DTYPE, plain) {
+        (DType::F32, true) => {
+            for i in 0..BLOCK {
+                sum.hi[i] += keep(data[i].to_f64(), used[i]);
+            }
+        }
+        (DType::F32, false) => {
+            for i in 0..BLOCK {
+                sum.hi[i] += keep(affine.apply(data[i]).0, used[i]);
+            }
+        }
+        _ => {
+            for i in 0..BLOCK {
+                let (hi, lo) = if plain { (data[i].to_f64(), 0.0) } else { affine.apply(data[i]) };
+                two_sum(&mut sum.hi[i], &mut sum.lo[i], keep(hi, used[i]));
+                sum.lo[i] += keep(lo, used[i]);
+            }
+        }
+    }
+}
