@@ -12,6 +12,13 @@ pub(crate) trait Real:
     Pod + Send + Sync + PartialOrd + Mul<Output = Self> + Div<Output = Self> + 'static
 {
     const DTYPE: DType;
+    /// Integers in the order of the numbers: their minima and maxima are one instruction each, and no number is special.
+    type Key: Pod + Ord;
+    /// The largest key: that of no number.
+    const TOP: Self::Key;
+    fn to_key(self) -> Self::Key;
+    /// The number of a key that is not [`TOP`](Self::TOP).
+    fn from_key(key: Self::Key) -> Self;
     fn from_f64(v: f64) -> Self;
     fn from_f32(v: f32) -> Self;
     fn to_f64(self) -> f64;
@@ -22,9 +29,22 @@ pub(crate) trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $dtype:expr) => {
+    ($type:ty, $key:ty, $dtype:expr) => {
         impl Real for $type {
             const DTYPE: DType = $dtype;
+            type Key = $key;
+            const TOP: $key = <$key>::MAX;
+            #[inline(always)]
+            fn to_key(self) -> $key {
+                // The bits of negative numbers count downwards: all but the sign are turned over.
+                let bits = self.to_bits().cast_signed();
+                bits ^ ((bits >> (<$key>::BITS - 1)) & <$key>::MAX)
+            }
+            #[inline(always)]
+            fn from_key(key: $key) -> Self {
+                let bits = key ^ ((key >> (<$key>::BITS - 1)) & <$key>::MAX);
+                <$type>::from_bits(bits.cast_unsigned())
+            }
             #[inline(always)]
             fn from_f64(v: f64) -> Self {
                 v as $type
@@ -52,5 +72,21 @@ macro_rules! real {
     };
 }
 
-real!(f32, DType::F32);
-real!(f64, DType::F64);
+real!(f32, i32, DType::F32);
+real!(f64, i64, DType::F64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_the_order_of_the_numbers_and_lead_back() {
+        let numbers = [f32::NEG_INFINITY, f32::MIN, -1.5, -1e-45, -0.0, 0.0, 1e-45, 1.0, 1.5, f32::MAX, f32::INFINITY];
+        assert!(numbers.map(Real::to_key).is_sorted_by(|a, b| a < b));
+        assert!(f32::INFINITY.to_key() < f32::TOP);
+        assert!(numbers.iter().all(|n| f32::from_key(n.to_key()).to_bits() == n.to_bits()));
+        let wide = numbers.map(f64::from);
+        assert!(wide.map(Real::to_key).is_sorted_by(|a, b| a < b));
+        assert!(wide.iter().all(|n| f64::from_key(n.to_key()).to_bits() == n.to_bits()));
+    }
+}

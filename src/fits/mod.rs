@@ -18,6 +18,7 @@ mod pack;
 mod raw;
 mod scan;
 mod section;
+mod syncer;
 mod tiled;
 mod writer;
 

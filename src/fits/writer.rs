@@ -20,6 +20,7 @@ use super::checksum::Sum;
 use super::header::{BLOCK, Header};
 use super::pack::{Compression, Packer};
 use super::raw::RawHdu;
+use super::syncer::Syncer;
 use crate::dtype::{DType, PixelFormat};
 use crate::pixels::Pixels;
 use crate::{Error, Result};
@@ -103,6 +104,7 @@ pub struct FitsWriter {
     /// Some image is packed: where the HDUs after it are is known at the end.
     floating: bool,
     cancel: Option<Arc<AtomicBool>>,
+    syncer: Syncer,
 }
 
 /// Bytes that are encoded at once.
@@ -188,7 +190,8 @@ impl FitsWriter {
             at = data + len.next_multiple_of(BLOCK as u64);
         }
         let file = temporary(&target)?;
-        let writer = FitsWriter { file, target, overwrite, slots, images, floating, cancel: None };
+        let writer =
+            FitsWriter { file, target, overwrite, slots, images, floating, cancel: None, syncer: Syncer::default() };
         if !floating {
             reserve(writer.file.as_file(), at).map_err(|e| writer.failed(e))?;
         }
@@ -232,7 +235,9 @@ impl FitsWriter {
             _ => {
                 slot.sum.add(offset, bytes);
                 let at = slot.data + offset;
-                self.file.as_file().write_all_at(bytes, at).map(|()| true)
+                let file = self.file.as_file();
+                let written = file.write_all_at(bytes, at).and_then(|()| self.syncer.wrote(file, bytes.len() as u64));
+                written.map(|()| true)
             }
         };
         match done {
@@ -279,7 +284,7 @@ impl FitsWriter {
         if self.floating {
             self.file.as_file().set_len(at).map_err(|e| self.failed(e))?;
         }
-        self.file.as_file().sync_all().map_err(|e| self.failed(e))?;
+        self.syncer.finish().and_then(|()| self.file.as_file().sync_all()).map_err(|e| self.failed(e))?;
         check_target(&self.target, self.overwrite)?;
         let FitsWriter { file, target, overwrite, .. } = self;
         let renamed = if overwrite { file.persist(&target) } else { file.persist_noclobber(&target) };

@@ -85,7 +85,7 @@ const PIECE_BYTES: usize = 256 << 10;
 /// A piece is no longer than this, whatever the number of frames.
 const PIECE_PIXELS: usize = 4096;
 /// A tile is no longer than this, so that the writer has something to do early.
-const TILE_PIXELS: usize = 512 << 10;
+const TILE_PIXELS: usize = 128 << 10;
 /// Runs of pixels that are held at once before they go where they belong.
 #[cfg(feature = "gpu")]
 const RUNS: usize = 4096;

@@ -1,8 +1,12 @@
 //! Rejection: which of the samples in order are left.
 
-use super::cpu::{BLOCK, Row, Samples, accumulate, all_if, keep, quotient};
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use super::cpu::{BLOCK, Row, Samples, accumulate, all_if, quotient};
 use super::method::Clip;
-use super::order::Order;
+use super::order::{Column, GROUP, Order};
+use crate::dtype::DType;
 use crate::real::Real;
 
 /// Places in order of the samples that are left, from `lo` to before `hi`.
@@ -17,15 +21,16 @@ pub(crate) fn minmax_part(n: usize, of: usize, frames: usize) -> usize {
     (n as f64 * of as f64 / frames as f64 + 0.001) as usize
 }
 
-/// Rule 3, minmax: narrows the range and takes what is out of it out of `used`. Equal samples rank in the order of their
-/// frames.
+/// Rule 3, minmax: narrows the range; `left` become the words `used` of what is in it. Equal samples rank in the order of
+/// their frames.
 #[inline(always)]
 pub(super) fn minmax<T: Real>(
     samples: &Samples<'_, T>,
     order: &Order<T>,
     [nlow, nhigh]: [usize; 2],
     range: &mut Range,
-    used: &mut [Row<u32>],
+    used: &[Row<u32>],
+    left: &mut [Row<u32>],
 ) {
     let part = |n: u32, of: usize| minmax_part(n as usize, of, samples.frames()) as u32;
     let all = *range;
@@ -47,8 +52,9 @@ pub(super) fn minmax<T: Real>(
     }
     let (first, last) = order.ends(range);
     let (mut firsts, mut lasts) = ([0u32; BLOCK], [0u32; BLOCK]);
-    for (f, used) in used.iter_mut().enumerate() {
-        let key = samples.key(f);
+    let mut own = [T::from_f32(0.0); BLOCK];
+    for (f, (used, left)) in used.iter().zip(left).enumerate() {
+        let key = samples.key(f, &mut own);
         for i in 0..BLOCK {
             let at_first = all_if(key[i] == first[i]) & used[i];
             let at_last = all_if(key[i] == last[i]) & used[i];
@@ -56,164 +62,322 @@ pub(super) fn minmax<T: Real>(
             let below = all_if(key[i] < last[i]) | (at_last & all_if(lasts[i] < with[i]));
             firsts[i] += at_first & 1;
             lasts[i] += at_last & 1;
-            used[i] &= above & below;
+            left[i] = used[i] & above & below;
         }
     }
 }
-
-/// Pixels whose clipping goes on together: few, so that those that are done do not wait for many.
-const GROUP: usize = 16;
 
 /// Rule 3, sigclip: narrows the range.
 #[inline(always)]
 pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range) {
     for start in (0..BLOCK).step_by(GROUP) {
-        let (mut lo, mut hi) = ([0u32; GROUP], [0u32; GROUP]);
-        lo.copy_from_slice(&range.lo[start..start + GROUP]);
-        hi.copy_from_slice(&range.hi[start..start + GROUP]);
-        let all = hi;
+        let mut group = Clipped {
+            column: order.column(start),
+            lo: std::array::from_fn(|i| f64::from(range.lo[start + i])),
+            hi: std::array::from_fn(|i| f64::from(range.hi[start + i])),
+        };
+        let all = group.hi;
         for _ in 0..clip.passes() {
-            if !sigclip_pass(order, start, clip, &mut lo, &mut hi) {
+            if !group.pass(clip) {
                 break;
             }
         }
         for i in 0..GROUP {
-            let undone = lo[i] >= hi[i];
-            range.lo[start + i] = if undone { 0 } else { lo[i] };
-            range.hi[start + i] = if undone { all[i] } else { hi[i] };
+            let undone = group.lo[i] >= group.hi[i];
+            range.lo[start + i] = if undone { 0 } else { group.lo[i] as u32 };
+            range.hi[start + i] = if undone { all[i] as u32 } else { group.hi[i] as u32 };
         }
     }
 }
 
-/// One pass over a group; whether something was rejected.
+/// A number for each pixel of a group. Places and counts are f64 as everything else, so that choices are as wide as what
+/// is chosen.
+type Lanes = [f64; GROUP];
+
+/// A group of pixels while it is clipped: few, so that those that are done do not wait for many.
+struct Clipped<'a, T> {
+    column: Column<'a, T>,
+    /// Places that are left, from `lo` to before `hi`.
+    lo: Lanes,
+    hi: Lanes,
+}
+
+/// All ones where the condition holds: of choices in words as wide as what is chosen LLVM makes vector instructions.
 #[inline(always)]
-fn sigclip_pass<T: Real>(
-    order: &Order<T>,
-    start: usize,
-    clip: &Clip,
-    lo: &mut [u32; GROUP],
-    hi: &mut [u32; GROUP],
-) -> bool {
-    let first = lo.iter().copied().min().unwrap_or(0) as usize;
-    let last = hi.iter().copied().max().unwrap_or(0) as usize;
-    let rows = order.rows();
-    let inside = |k: usize, i: usize| all_if((k as u32 >= lo[i]) & ((k as u32) < hi[i]));
-    let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
-    if clip.mclip {
+fn all(condition: bool) -> u64 {
+    u64::from(condition).wrapping_neg()
+}
+
+#[inline(always)]
+fn choose(words: u64, x: f64, other: f64) -> f64 {
+    f64::from_bits((x.to_bits() & words) | (other.to_bits() & !words))
+}
+
+/// `x` where the condition holds, 0 elsewhere.
+#[inline(always)]
+fn only(x: f64, condition: bool) -> f64 {
+    f64::from_bits(x.to_bits() & all(condition))
+}
+
+impl<T: Real> Clipped<'_, T> {
+    /// Rows that are inside the range of some pixel, and of those the ones that are inside of all.
+    #[inline(always)]
+    fn rows(&self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        let (mut first, mut inner) = (f64::INFINITY, 0f64);
+        let (mut last, mut end) = (0f64, f64::INFINITY);
         for i in 0..GROUP {
-            (centre[i], rest[i]) = order.middle(lo[i], hi[i], false, start + i);
+            first = if self.lo[i] < first { self.lo[i] } else { first };
+            inner = if self.lo[i] > inner { self.lo[i] } else { inner };
+            last = if self.hi[i] > last { self.hi[i] } else { last };
+            end = if self.hi[i] < end { self.hi[i] } else { end };
         }
-    } else {
-        let mut low = [0f64; GROUP];
-        for (k, row) in rows.iter().enumerate().take(last).skip(first) {
-            for i in 0..GROUP {
-                accumulate::<T>(&mut centre[i], &mut low[i], keep(row[start + i].to_f64(), inside(k, i)));
+        let (inner, last) = (inner as usize, last as usize);
+        (first as usize..last, inner.min(last)..(end as usize).max(inner.min(last)))
+    }
+
+    /// Adds `f` of each sample that is left, from small to large whatever the range of the pixel's neighbours is.
+    #[inline(always)]
+    fn sum(&self, f: impl Fn(f64, usize) -> f64, mut add: impl FnMut(usize, f64)) {
+        let (all, inner) = self.rows();
+        for (rows, whole) in [(all.start..inner.start, false), (inner.clone(), true), (inner.end..all.end, false)] {
+            for k in rows {
+                let (row, place) = (self.column.row(k), k as f64);
+                for i in 0..GROUP {
+                    let x = f(row[i].to_f64(), i);
+                    add(i, if whole { x } else { only(x, (place >= self.lo[i]) & (place < self.hi[i])) });
+                }
             }
         }
+    }
+
+    /// One pass; whether something was rejected.
+    #[inline(always)]
+    fn pass(&mut self, clip: &Clip) -> bool {
+        let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
+        let mut n = [0f64; GROUP];
         for i in 0..GROUP {
-            let n = f64::from(hi[i].saturating_sub(lo[i]).max(1));
-            (centre[i], rest[i]) = quotient(centre[i], low[i], n);
+            n[i] = self.hi[i] - self.lo[i];
         }
-    }
-    let mut squares = [0f64; GROUP];
-    for (k, row) in rows.iter().enumerate().take(last).skip(first) {
+        if clip.mclip {
+            for i in 0..GROUP {
+                (centre[i], rest[i]) = self.column.middle(self.lo[i] as u32, self.hi[i] as u32, false, i);
+            }
+        } else {
+            let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
+            self.sum(|x, _| x, |i, x| accumulate::<T>(&mut high[i], &mut low[i], x));
+            for i in 0..GROUP {
+                (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
+            }
+        }
+        // The digits of f64 are more than enough for samples of f32.
+        let apart = |x: f64, i: usize| {
+            let t = x - centre[i];
+            if T::DTYPE == DType::F32 { t } else { t - rest[i] }
+        };
+        let mut squares = [0f64; GROUP];
+        let square = |x: f64, i: usize| {
+            let t = apart(x, i);
+            t * t
+        };
+        self.sum(square, |i, t| squares[i] += t);
+        let (mut below, mut above) = ([0f64; GROUP], [0f64; GROUP]);
         for i in 0..GROUP {
-            let t = (row[start + i].to_f64() - centre[i]) - rest[i];
-            squares[i] += keep(t * t, inside(k, i));
+            below[i] = clip.lsigma * clip.lsigma * squares[i];
+            above[i] = clip.hsigma * clip.hsigma * squares[i];
         }
+        // In order, those that are out come first and last.
+        let (all, inner) = self.rows();
+        let mut changed = false;
+        for k in all.clone() {
+            let (row, place) = (self.column.row(k), k as f64);
+            let mut out = [0f64; GROUP];
+            for i in 0..GROUP {
+                let t = apart(row[i].to_f64(), i);
+                let inside = (place >= self.lo[i]) & (place < self.hi[i]);
+                out[i] = only(1.0, inside & (t < 0.0) & (n[i] * (t * t) > below[i]));
+                self.lo[i] += out[i];
+            }
+            let any = out.iter().sum::<f64>() > 0.0;
+            changed |= any;
+            if !any & (k >= inner.start) {
+                break;
+            }
+        }
+        // A column may end before another begins.
+        let shortest = self.hi.iter().fold(f64::INFINITY, |least, hi| least.min(*hi)) - 1.0;
+        for k in all.rev() {
+            let (row, place) = (self.column.row(k), k as f64);
+            let mut out = [0f64; GROUP];
+            for i in 0..GROUP {
+                let t = apart(row[i].to_f64(), i);
+                let inside = (place >= self.lo[i]) & (place < self.hi[i]);
+                out[i] = only(1.0, inside & (t > 0.0) & (n[i] * (t * t) > above[i]));
+                self.hi[i] -= out[i];
+            }
+            let any = out.iter().sum::<f64>() > 0.0;
+            changed |= any;
+            if !any & (k as f64 <= shortest) {
+                break;
+            }
+        }
+        changed
     }
-    let mut changed = false;
-    for i in 0..GROUP {
-        let n = f64::from(hi[i].saturating_sub(lo[i]));
-        let apart = |k: u32| (order.at(k, start + i).to_f64() - centre[i]) - rest[i];
-        let below = clip.lsigma * clip.lsigma * squares[i];
-        let above = clip.hsigma * clip.hsigma * squares[i];
-        let out_below = |t: f64| t < 0.0 && n * (t * t) > below;
-        let out_above = |t: f64| t > 0.0 && n * (t * t) > above;
-        while lo[i] < hi[i] && out_below(apart(lo[i])) {
-            lo[i] += 1;
-            changed = true;
-        }
-        while lo[i] < hi[i] && out_above(apart(hi[i] - 1)) {
-            hi[i] -= 1;
-            changed = true;
-        }
-    }
-    changed
 }
 
-/// Rule 3, varclip: takes what is out out of `used`; `before` is what was used. Returns how many are out below the centre
-/// and above it.
+/// Rule 3, varclip: `left` become the words `used` of what is left. The samples are in order, and `range` says which of them
+/// are; afterwards which of them are left. Returns how many are out below the centre and above it.
 #[inline(always)]
 pub(super) fn varclip<T: Real>(
     samples: &Samples<'_, T>,
     order: &mut Order<T>,
     clip: &Clip,
-    before: &[Row<u32>],
-    used: &mut [Row<u32>],
+    range: &mut Range,
+    used: &[Row<u32>],
+    left: &mut [Row<u32>],
 ) -> (Row<u32>, Row<u32>) {
-    let (lower, upper) = (clip.lsigma * clip.lsigma, clip.hsigma * clip.hsigma);
     let (mut low, mut high) = ([0u32; BLOCK], [0u32; BLOCK]);
-    for _ in 0..clip.passes() {
-        let (mut centre, mut rest) = ([0f64; BLOCK], [0f64; BLOCK]);
-        if clip.mclip {
-            let range = order.fill(samples, used);
-            for i in 0..BLOCK {
-                (centre[i], rest[i]) = order.middle(range.lo[i], range.hi[i], false, i);
-            }
-        } else {
-            mean(samples, used, &mut centre, &mut rest);
-        }
-        let mut changed = 0;
-        for (f, used) in used.iter_mut().enumerate() {
-            let (key, w) = (samples.key(f), samples.variance(f));
-            for i in 0..BLOCK {
-                let t = (key[i].to_f64() - centre[i]) - rest[i];
-                // An infinite limit times a variance of 0 is no number, and nothing is beyond it.
-                let is_low = all_if((t < 0.0) & (t * t > lower * w[i])) & used[i];
-                let is_high = all_if((t > 0.0) & (t * t > upper * w[i])) & used[i];
-                low[i] += is_low & 1;
-                high[i] += is_high & 1;
-                used[i] &= !(is_low | is_high);
-                changed |= is_low | is_high;
+    left.copy_from_slice(used);
+    for start in (0..BLOCK).step_by(GROUP) {
+        let mut group = Weighed {
+            start,
+            low: [0; GROUP],
+            high: [0; GROUP],
+            range: std::array::from_fn(|i| (range.lo[start + i], range.hi[start + i])),
+            most: [f64::NEG_INFINITY; GROUP],
+            least: [f64::INFINITY; GROUP],
+        };
+        for pass in 0..=clip.passes() {
+            group.settle(samples, order, left);
+            if pass == clip.passes() || !group.pass(samples, order, clip, left) {
+                break;
             }
         }
-        if changed == 0 {
-            break;
-        }
-    }
-    let mut left = [0u32; BLOCK];
-    for used in used.iter() {
-        for i in 0..BLOCK {
-            left[i] |= used[i];
-        }
-    }
-    if left.contains(&0) {
-        for (used, before) in used.iter_mut().zip(before) {
-            for i in 0..BLOCK {
-                used[i] |= before[i] & !left[i];
+        for i in 0..GROUP {
+            let at = start + i;
+            (low[at], high[at]) = (group.low[i], group.high[i]);
+            let (lo, hi) = group.range[i];
+            if (lo >= hi) & (range.hi[at] > range.lo[at]) {
+                // Everything is out, so nothing is.
+                (low[at], high[at]) = (0, 0);
+                for (left, used) in left.iter_mut().zip(used) {
+                    left[at] = used[at];
+                }
+                group.range[i] = order.again(samples, left, at);
             }
-        }
-        for i in 0..BLOCK {
-            low[i] &= left[i];
-            high[i] &= left[i];
+            (range.lo[at], range.hi[at]) = group.range[i];
         }
     }
     (low, high)
 }
 
-/// The mean of the used samples, and what its rounding lost.
-#[inline(always)]
-fn mean<T: Real>(samples: &Samples<'_, T>, used: &[Row<u32>], centre: &mut Row<f64>, rest: &mut Row<f64>) {
-    let (mut count, mut low) = ([0u32; BLOCK], [0f64; BLOCK]);
-    for (f, used) in used.iter().enumerate() {
-        let key = samples.key(f);
-        for i in 0..BLOCK {
-            accumulate::<T>(&mut centre[i], &mut low[i], keep(key[i].to_f64(), used[i]));
-            count[i] += used[i] & 1;
+/// A group of pixels while it is clipped by variances.
+struct Weighed {
+    start: usize,
+    /// How many are out below the centre and above it.
+    low: [u32; GROUP],
+    high: [u32; GROUP],
+    /// The places in order of what is left, if those that are out are all before or behind.
+    range: [(u32, u32); GROUP],
+    /// The largest that is out before the range, the smallest that is out behind it.
+    most: Lanes,
+    least: Lanes,
+}
+
+impl Weighed {
+    /// Puts what is left of a pixel in order anew where the range is not right for its middle: something else than the
+    /// first and the last is out.
+    #[inline(always)]
+    fn settle<T: Real>(&mut self, samples: &Samples<'_, T>, order: &mut Order<T>, left: &[Row<u32>]) {
+        for i in 0..GROUP {
+            let (lo, hi) = self.range[i];
+            if lo >= hi {
+                continue;
+            }
+            let column = order.column(self.start);
+            let (a, b) = (column.at((lo + hi - 1) / 2, i).to_f64(), column.at((lo + hi) / 2, i).to_f64());
+            if (self.most[i] >= a) | (self.least[i] <= b) {
+                self.range[i] = order.again(samples, left, self.start + i);
+                (self.most[i], self.least[i]) = (f64::NEG_INFINITY, f64::INFINITY);
+            }
         }
     }
-    for i in 0..BLOCK {
-        (centre[i], rest[i]) = quotient(centre[i], low[i], f64::from(count[i].max(1)));
+
+    /// One pass; whether something was rejected.
+    #[inline(always)]
+    fn pass<T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        order: &Order<T>,
+        clip: &Clip,
+        left: &mut [Row<u32>],
+    ) -> bool {
+        let start = self.start;
+        let (lower, upper) = (clip.lsigma * clip.lsigma, clip.hsigma * clip.hsigma);
+        let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
+        if clip.mclip {
+            let column = order.column(start);
+            for i in 0..GROUP {
+                let (lo, hi) = self.range[i];
+                (centre[i], rest[i]) = column.middle(lo, hi, false, i);
+            }
+        } else {
+            let mut sums = ([0f64; GROUP], [0f64; GROUP], [0f64; GROUP]);
+            for (f, left) in left.iter().enumerate() {
+                let (x, left) = (samples.keys::<GROUP>(f, start), words(left, start));
+                for i in 0..GROUP {
+                    let inside = left[i] != 0;
+                    accumulate::<T>(&mut sums.0[i], &mut sums.1[i], only(x[i].to_f64(), inside));
+                    sums.2[i] += only(1.0, inside);
+                }
+            }
+            for i in 0..GROUP {
+                (centre[i], rest[i]) = quotient(sums.0[i], sums.1[i], if sums.2[i] > 1.0 { sums.2[i] } else { 1.0 });
+            }
+        }
+        let (mut low, mut high) = ([0f64; GROUP], [0f64; GROUP]);
+        let (mut most, mut least) = (self.most, self.least);
+        for (f, left) in left.iter_mut().enumerate() {
+            let x = samples.keys::<GROUP>(f, start);
+            let w = samples.variances::<GROUP>(f, start);
+            let before = words(left, start);
+            let (mut after, mut any) = ([0u32; GROUP], 0u64);
+            for i in 0..GROUP {
+                let x = x[i].to_f64();
+                let t = if T::DTYPE == DType::F32 { x - centre[i] } else { (x - centre[i]) - rest[i] };
+                let inside = i64::from(before[i].cast_signed()).cast_unsigned();
+                // An infinite limit times a variance of 0 is no number, and nothing is beyond it.
+                let is_low = inside & all(t < 0.0) & all(t * t > lower * w[i]);
+                let is_high = inside & all(t > 0.0) & all(t * t > upper * w[i]);
+                low[i] += choose(is_low, 1.0, 0.0);
+                high[i] += choose(is_high, 1.0, 0.0);
+                let (as_low, as_high) = (choose(is_low, x, f64::NEG_INFINITY), choose(is_high, x, f64::INFINITY));
+                most[i] = choose(all(as_low > most[i]), as_low, most[i]);
+                least[i] = choose(all(as_high < least[i]), as_high, least[i]);
+                after[i] = before[i] & !((is_low | is_high) as u32);
+                any |= is_low | is_high;
+            }
+            if any != 0 {
+                left[start..start + GROUP].copy_from_slice(&after);
+            }
+        }
+        let mut changed = false;
+        for i in 0..GROUP {
+            let (l, h) = (low[i] as u32, high[i] as u32);
+            self.low[i] += l;
+            self.high[i] += h;
+            self.range[i].0 += l;
+            self.range[i].1 -= h;
+            changed |= l + h > 0;
+        }
+        (self.most, self.least) = (most, least);
+        changed
     }
+}
+
+/// The words of a group.
+#[inline(always)]
+fn words(row: &Row<u32>, start: usize) -> [u32; GROUP] {
+    let mut words = [0; GROUP];
+    words.copy_from_slice(&row[start..start + GROUP]);
+    words
 }

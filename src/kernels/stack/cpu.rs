@@ -9,7 +9,7 @@
 mod combine;
 mod samples;
 
-pub(super) use samples::{ALL, Row, Samples, all_if, block, keep};
+pub(super) use samples::{ALL, Row, Samples, all_if, block};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, sigclip, varclip};
@@ -86,18 +86,13 @@ impl<T: Real> Loop for Task<'_, T> {
             let mut pixels = Pixels::default();
             let samples = Samples { cube, affine, start };
             if graded {
-                pixels.grade(&samples, levels, &mut scratch.level);
-                for (used, level) in scratch.used.iter_mut().zip(&scratch.level) {
-                    for i in 0..BLOCK {
-                        used[i] = all_if(level[i] == pixels.best[i]);
-                    }
-                }
+                pixels.grade(&samples, levels, scratch);
             }
             if method.sorts() {
                 pixels.reject(&samples, method, scratch);
             }
             let every = !graded && method.reject == Reject::None;
-            pixels.combine(&samples, method, shares, scratch, every);
+            pixels.combine(&samples, method, shares, scratch, every, !out.ratio.is_empty());
             if !graded && !every {
                 // The next block begins with all of them again.
                 scratch.used.fill([ALL; BLOCK]);
@@ -109,9 +104,8 @@ impl<T: Real> Loop for Task<'_, T> {
 
 /// The pixels of a block on their way from samples to results.
 pub(super) struct Pixels {
-    /// Best level; [`NOTHING`] where no sample is usable.
-    best: Row<u32>,
-    /// OR of all masks, with `no_data` for samples that are not finite.
+    /// OR of all masks, with `no_data` for samples that are not finite; where the first level has a sample it is not
+    /// wanted, and may be 0.
     all: Row<u32>,
     mask: Row<u32>,
     /// Samples that are left.
@@ -136,7 +130,6 @@ impl Default for Pixels {
     fn default() -> Self {
         let (none, zero) = ([0; BLOCK], [0.0; BLOCK]);
         Pixels {
-            best: [NOTHING; BLOCK],
             all: none,
             mask: none,
             good: none,
@@ -154,56 +147,75 @@ impl Default for Pixels {
 }
 
 impl Pixels {
-    /// Level of each sample, best level of each pixel.
+    /// Which samples are used: those of the best level of each pixel.
     #[inline(always)]
-    fn grade<T: Real>(&mut self, samples: &Samples<'_, T>, levels: &Levels, level: &mut [Row<u32>]) {
+    fn grade<T: Real>(&mut self, samples: &Samples<'_, T>, levels: &Levels, scratch: &mut Scratch<T>) {
         let cube = samples.cube;
+        let variance =
+            |f: usize| if cube.variance.is_empty() { samples.data(f) } else { block(&cube.variance, samples.at(f)) };
+        let mask = |f: usize| samples.mask(f).unwrap_or(&[0; BLOCK]);
+        // Mostly each pixel has a sample of the first level, and then no other level matters.
+        let forbidden = levels.forbidden[0];
+        let mut first = [0u32; BLOCK];
+        for (f, used) in scratch.used.iter_mut().enumerate() {
+            let (data, variance, mask) = (samples.data(f), variance(f), mask(f));
+            for i in 0..BLOCK {
+                let good = all_if(mask[i] & forbidden == 0) & finite(data[i], variance[i]);
+                used[i] = good;
+                first[i] |= good;
+            }
+        }
+        if !first.contains(&0) {
+            return;
+        }
         // The default hierarchy has five levels besides the last.
         let short = levels.forbidden[5..] == [0; MAX_LEVELS - 5];
-        for (f, level) in level.iter_mut().enumerate() {
-            let data = samples.data(f);
-            let variance = if cube.variance.is_empty() { data } else { block(&cube.variance, samples.at(f)) };
-            let mask = samples.mask(f).unwrap_or(&[0; BLOCK]);
+        let mut best = [NOTHING; BLOCK];
+        for (f, level) in scratch.level.iter_mut().enumerate() {
+            let (data, variance, mask) = (samples.data(f), variance(f), mask(f));
             if short {
                 grade::<T, 5>(data, variance, mask, levels, level, &mut self.all);
             } else {
                 grade::<T, MAX_LEVELS>(data, variance, mask, levels, level, &mut self.all);
             }
             for i in 0..BLOCK {
-                self.best[i] = self.best[i].min(level[i]);
+                best[i] = best[i].min(level[i]);
+            }
+        }
+        for (used, level) in scratch.used.iter_mut().zip(&scratch.level) {
+            for i in 0..BLOCK {
+                used[i] = all_if(level[i] == best[i]);
             }
         }
     }
 
-    /// Puts the samples in order and takes those that are rejected out of the words `used`.
+    /// Puts the samples in order, and takes those that are rejected out of the words `used`.
     #[inline(always)]
     fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, method: &Method, scratch: &mut Scratch<T>) {
         let Scratch { level, used, order, .. } = scratch;
-        if let Reject::VarClip(clip) = &method.reject {
-            // Levels were needed to say what is used.
-            level.copy_from_slice(used);
-            (self.low, self.high) = varclip(samples, order, clip, level, used);
-            // Of what is left the order matters to medians alone.
-            if method.combine.is_median() {
-                self.range = order.fill(samples, used);
-            }
-            return;
-        }
         self.range = order.fill(samples, used);
         let n = self.range.hi;
+        // What is left goes to words of its own, and those of the levels have done their work: in place, LLVM would make
+        // stores under a mask of it.
         match &method.reject {
-            Reject::None | Reject::VarClip(_) => {}
+            Reject::None => return,
             Reject::MinMax { nlow, nhigh } => {
-                minmax(samples, order, [*nlow, *nhigh], &mut self.range, used);
+                minmax(samples, order, [*nlow, *nhigh], &mut self.range, used, level);
             }
             Reject::SigClip(clip) => {
                 sigclip(order, clip, &mut self.range);
-                keep_between(samples, order, &self.range, used);
+                keep_between(samples, order, &self.range, used, level);
+            }
+            Reject::VarClip(clip) => {
+                (self.low, self.high) = varclip(samples, order, clip, &mut self.range, used, level);
             }
         }
-        for i in 0..BLOCK {
-            self.low[i] = self.range.lo[i];
-            self.high[i] = n[i] - self.range.hi[i];
+        std::mem::swap(used, level);
+        if !matches!(method.reject, Reject::VarClip(_)) {
+            for i in 0..BLOCK {
+                self.low[i] = self.range.lo[i];
+                self.high[i] = n[i] - self.range.hi[i];
+            }
         }
     }
 
@@ -244,16 +256,30 @@ impl Pixels {
     }
 }
 
-/// Takes those out whose place in order is not in the range: whatever is equal to one in it is in it too.
+/// `left` become the words `used` of those whose place in order is in the range: whatever is equal to one in it is in it
+/// too.
 #[inline(always)]
-fn keep_between<T: Real>(samples: &Samples<'_, T>, order: &Order<T>, range: &Range, used: &mut [Row<u32>]) {
+fn keep_between<T: Real>(
+    samples: &Samples<'_, T>,
+    order: &Order<T>,
+    range: &Range,
+    used: &[Row<u32>],
+    left: &mut [Row<u32>],
+) {
     let (first, last) = order.ends(range);
-    for (f, used) in used.iter_mut().enumerate() {
-        let key = samples.key(f);
+    let mut own = [T::from_f32(0.0); BLOCK];
+    for (f, (used, left)) in used.iter().zip(left).enumerate() {
+        let key = samples.key(f, &mut own);
         for i in 0..BLOCK {
-            used[i] &= all_if((key[i] >= first[i]) & (key[i] <= last[i]));
+            left[i] = used[i] & all_if((key[i] >= first[i]) & (key[i] <= last[i]));
         }
     }
+}
+
+/// All ones where both are finite.
+#[inline(always)]
+fn finite<T: Real>(data: T, variance: T) -> u32 {
+    all_if(data.is_finite() & variance.is_finite())
 }
 
 /// Level by mask: the number of levels, of the first `K`, that do not admit all bits; all ones where data or variance
@@ -272,7 +298,7 @@ fn grade<T: Real, const K: usize>(
         for bits in &levels.forbidden[..K] {
             over = over.wrapping_sub(all_if(mask[i] & bits != 0));
         }
-        let bad = all_if(!(data[i].is_finite() & variance[i].is_finite()));
+        let bad = !finite(data[i], variance[i]);
         level[i] = over | bad;
         all[i] |= mask[i] | (bad & NO_DATA);
     }

@@ -24,7 +24,7 @@ struct Totals {
 }
 
 impl Pixels {
-    /// From the samples that are left to values and variances. `every`: no sample can be out.
+    /// From the samples that are left to values and variances. `every`: no sample can be out. `ratio`: it is asked for.
     #[inline(always)]
     pub(super) fn combine<T: Real>(
         &mut self,
@@ -33,6 +33,7 @@ impl Pixels {
         shares: Shares<'_>,
         scratch: &mut Scratch<T>,
         every: bool,
+        ratio: bool,
     ) {
         let Scratch { used: words, order, factors, shares: sums, .. } = scratch;
         let words = &*words;
@@ -65,7 +66,8 @@ impl Pixels {
             }
             if is_extreme {
                 // The first that is better, so of equals the first frame's.
-                let (key, w) = (samples.key(f), samples.variance(f));
+                let mut own = [T::from_f32(0.0); BLOCK];
+                let (key, w) = (samples.key(f, &mut own), samples.variance(f));
                 for i in 0..BLOCK {
                     let y = key[i].to_f64();
                     let better = if combine == Combine::Min { y < chosen[i] } else { y > chosen[i] };
@@ -148,41 +150,80 @@ impl Pixels {
                 }
             }
         }
+        let mut n = [0.0; BLOCK];
         for i in 0..BLOCK {
-            let n = f64::from(self.good[i]);
-            let none = self.good[i] == 0;
-            let s = square.total(i);
-            let share = |of: f64, by: f64| if by > 0.0 { of / by } else { 0.0 };
-            let factor = if is_median { factors[self.good[i] as usize] } else { 1.0 };
-            self.weight[i] = n;
-            let (value, propagated, scatter) = match combine {
-                Combine::Mean | Combine::Median | Combine::LMedian => (
-                    if is_median { chosen[i] } else { centre.hi[i] + centre.lo[i] },
-                    factor * share(sum2.total(i), n * n),
-                    factor * share(s, n * (n - 1.0)),
-                ),
-                Combine::WtMean => {
-                    let all = weights.total(i);
-                    let propagated = share(least[i], all);
-                    self.weight[i] = if none { 0.0 } else { all / least[i] };
-                    (centre.hi[i] + centre.lo[i], propagated, share(s, (f64::from(heavy[i]) - 1.0) * all))
+            n[i] = f64::from(self.good[i]);
+        }
+        self.weight = n;
+        let (mut value, mut propagated, mut scatter) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+        match combine {
+            Combine::Mean | Combine::Median | Combine::LMedian => {
+                let mut factor = [1.0; BLOCK];
+                value = chosen;
+                if is_median {
+                    for i in 0..BLOCK {
+                        factor[i] = factors[self.good[i] as usize];
+                    }
+                } else {
+                    for i in 0..BLOCK {
+                        value[i] = centre.hi[i] + centre.lo[i];
+                    }
                 }
-                Combine::Sum => (sum.total(i), sum2.total(i), share(n * s, n - 1.0)),
-                Combine::Min | Combine::Max => (chosen[i], of_chosen[i], 0.0),
-                Combine::Std => {
-                    ((s / n.max(1.0)).sqrt(), share(of_square.total(i), n * s), share(s, 2.0 * n * (n - 1.0)))
+                if propagates {
+                    for i in 0..BLOCK {
+                        propagated[i] = factor[i] * share(sum2.total(i), n[i] * n[i]);
+                    }
                 }
-            };
-            let scatter = if is_extreme { share(s, n - 1.0) } else { scatter };
-            self.value[i] = if none { 0.0 } else { value };
-            self.scatter[i] = scatter;
-            self.variance[i] = if propagates && !none { propagated } else { 0.0 };
-            if !propagates {
-                self.variance[i] = scatter;
+                if scatters {
+                    for i in 0..BLOCK {
+                        scatter[i] = factor[i] * share(square.total(i), n[i] * (n[i] - 1.0));
+                    }
+                }
             }
-            self.mask[i] |= self.all[i] & all_if(none);
-            self.ratio[i] =
-                if self.good[i] > 1 && self.variance[i] > 0.0 { scatter / self.variance[i] } else { f64::NAN };
+            Combine::WtMean => {
+                for i in 0..BLOCK {
+                    let all = weights.total(i);
+                    value[i] = centre.hi[i] + centre.lo[i];
+                    propagated[i] = share(least[i], all);
+                    scatter[i] = share(square.total(i), (f64::from(heavy[i]) - 1.0) * all);
+                    self.weight[i] = if n[i] > 0.0 { all / least[i] } else { 0.0 };
+                }
+            }
+            Combine::Sum => {
+                for i in 0..BLOCK {
+                    value[i] = sum.total(i);
+                    propagated[i] = sum2.total(i);
+                    scatter[i] = share(n[i] * square.total(i), n[i] - 1.0);
+                }
+            }
+            Combine::Min | Combine::Max => {
+                (value, propagated) = (chosen, of_chosen);
+                for i in 0..BLOCK {
+                    scatter[i] = share(square.total(i), n[i] - 1.0);
+                }
+            }
+            Combine::Std => {
+                for i in 0..BLOCK {
+                    let s = square.total(i);
+                    value[i] = (s / if n[i] > 1.0 { n[i] } else { 1.0 }).sqrt();
+                    propagated[i] = share(of_square.total(i), n[i] * s);
+                    scatter[i] = share(s, 2.0 * n[i] * (n[i] - 1.0));
+                }
+            }
+        }
+        for i in 0..BLOCK {
+            let some = all_if(self.good[i] != 0);
+            self.value[i] = keep(value[i], some);
+            self.mask[i] |= self.all[i] & !some;
+            propagated[i] = keep(propagated[i], some);
+        }
+        self.scatter = scatter;
+        self.variance = if propagates { propagated } else { scatter };
+        if ratio {
+            for i in 0..BLOCK {
+                let (w, s) = (self.variance[i], self.scatter[i]);
+                self.ratio[i] = if (self.good[i] > 1) & (w > 0.0) { s / w } else { f64::NAN };
+            }
         }
         if shares.variables > 0 {
             let totals = Totals { combine, centre, square, weights, least, frame_chosen };
@@ -292,6 +333,12 @@ impl Pixels {
             (centre.hi[i], centre.lo[i]) = (mean, rest - mean * (weights.lo[i] / all));
         }
     }
+}
+
+/// `of` / `by`; 0 where there is nothing to divide by.
+#[inline(always)]
+fn share(of: f64, by: f64) -> f64 {
+    if by > 0.0 { of / by } else { 0.0 }
 }
 
 /// The weight of a sample with variance `w` by that of the one with the smallest, so that it is at most 1.

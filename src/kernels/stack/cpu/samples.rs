@@ -70,6 +70,12 @@ pub(in crate::kernels::stack) fn block<V: Copy>(plane: &[V], at: usize) -> &Row<
     plane[at..].first_chunk().unwrap_or_else(|| unreachable!("a cube is of whole blocks"))
 }
 
+/// `N` numbers of a row from this one on.
+#[inline(always)]
+fn part<V: Copy, const N: usize>(row: &Row<V>, from: usize) -> [V; N] {
+    *row[from..].first_chunk().unwrap_or_else(|| unreachable!("a group lies in its block"))
+}
+
 /// Choices are words of all ones or all zeros: a conditional store would be a masked one, slow on many processors.
 pub(in crate::kernels::stack) const ALL: u32 = u32::MAX;
 
@@ -169,20 +175,49 @@ impl<T: Real> Samples<'_, T> {
         (!self.cube.mask.is_empty()).then(|| block(&self.cube.mask, self.at(frame)))
     }
 
-    /// What is ordered and compared: x, rounded to the compute type.
+    /// What is ordered and compared: x, rounded to the compute type. `own` is room for it, where it is not the data itself.
     #[inline(always)]
-    pub(in crate::kernels::stack) fn key(&self, frame: usize) -> Row<T> {
+    pub(in crate::kernels::stack) fn key<'k>(&'k self, frame: usize, own: &'k mut Row<T>) -> &'k Row<T> {
         let data = self.data(frame);
         let affine = &self.affine[frame];
         if affine.is_identity() {
-            return *data;
+            return data;
         }
-        let mut key = *data;
         for i in 0..BLOCK {
             let (hi, lo) = affine.apply(data[i]);
-            key[i] = T::from_f64(hi + lo);
+            own[i] = T::from_f64(hi + lo);
         }
-        key
+        own
+    }
+
+    /// The same of `N` pixels from this one of the block on.
+    #[inline(always)]
+    pub(in crate::kernels::stack) fn keys<const N: usize>(&self, frame: usize, from: usize) -> [T; N] {
+        let mut keys = part::<T, N>(self.data(frame), from);
+        let affine = &self.affine[frame];
+        if !affine.is_identity() {
+            for key in &mut keys {
+                let (hi, lo) = affine.apply(*key);
+                *key = T::from_f64(hi + lo);
+            }
+        }
+        keys
+    }
+
+    /// w of `N` pixels from this one of the block on.
+    #[inline(always)]
+    pub(in crate::kernels::stack) fn variances<const N: usize>(&self, frame: usize, from: usize) -> [f64; N] {
+        if self.cube.variance.is_empty() {
+            return [0.0; N];
+        }
+        let v = part::<T, N>(block(&self.cube.variance, self.at(frame)), from);
+        let square = self.affine[frame].scale * self.affine[frame].scale;
+        let mut w = [0.0; N];
+        for i in 0..N {
+            let v = v[i].to_f64();
+            w[i] = if v > 0.0 { v * square } else { 0.0 };
+        }
+        w
     }
 
     /// x, and what its rounding lost.
