@@ -69,7 +69,8 @@ fn draw(out: &mut String, title: &str, groups: &[Group]) -> fmt::Result {
     writeln!(out, "<title>{}</title>", escaped(title))?;
     writeln!(out, r##"<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>"##)?;
     text(out, (12.0, 22.0), r##"font-size="14" font-weight="bold" fill="#111111""##, title)?;
-    let about = "Fraction of the machine's own limit, 1 at most is drawn. At the end of a bar: seconds of the job (fraction).";
+    let about =
+        "Fraction of the machine's own limit, 1 at most is drawn. At the end of a bar: seconds of the job (fraction).";
     text(out, (12.0, 42.0), r##"fill="#444444""##, about)?;
     for quarter in 0..=4 {
         let fraction = f64::from(quarter) / 4.0;
