@@ -74,7 +74,7 @@ fn given_frames_are_stacked_and_stay() {
     let args: Vec<&str> = ["--jobs", "calc", "--files"].into_iter().chain(frames.iter().map(|f| &**f)).collect();
     let none = done(dir.path(), &args);
     assert_eq!(none.code, 1);
-    assert_says(&none.err, &["none of these jobs", "given files"]);
+    assert_says(none.err.trim_end(), &["none of these jobs", "given files"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn wrong_words_are_bad_usage() {
     ] {
         let done = done(dir.path(), &args);
         assert_eq!((done.code, done.out.as_str()), (2, ""), "{args:?}");
-        assert_says(&done.err, &[part]);
+        assert!(done.err.contains(part), "{}", done.err);
     }
 }
 
