@@ -83,7 +83,7 @@ fn wrong_words_are_bad_usage() {
     for (args, part) in [
         (["--plot", "a.png"], ".svg"),
         (["--jobs", "mode"], "mean-memory"),
-        (["--frames", "5,0"], "5"),
+        (["--frames", "5,0"], "not in 1..=9999"),
         (["--frames", "5,many"], "many"),
     ] {
         let done = done(dir.path(), &args);
