@@ -25,6 +25,14 @@ pub enum Engine {
     Gpu(Box<GpuEngine>),
 }
 
+/// A way between the host's memory and an adapter's.
+#[cfg(feature = "cli")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    Upload,
+    Readback,
+}
+
 impl Engine {
     /// A hardware adapter if there is one, else the CPU with all threads. A software adapter is never taken.
     ///
@@ -110,6 +118,19 @@ impl Engine {
             Engine::Cpu(c) => format!("cpu, {}", c.describe()),
             #[cfg(feature = "gpu")]
             Engine::Gpu(g) => format!("gpu, {}", g.describe()),
+        }
+    }
+
+    /// Seconds that so many bytes take to its adapter, or back; `None` if it has none.
+    #[cfg(feature = "cli")]
+    pub(crate) fn transfer_seconds(&self, transfer: Transfer, bytes: u64) -> Result<Option<f64>> {
+        match self {
+            Engine::Cpu(_) => {
+                let _ = (transfer, bytes);
+                Ok(None)
+            }
+            #[cfg(feature = "gpu")]
+            Engine::Gpu(g) => g.transfer_seconds(transfer, bytes).map(Some),
         }
     }
 

@@ -23,6 +23,12 @@ impl Agreement {
         Ok(())
     }
 
+    /// Adds what is known of other results.
+    pub(super) fn merge(&mut self, other: Agreement) {
+        self.difference = self.difference.max(other.difference);
+        self.masks += other.masks;
+    }
+
     fn planes(&mut self, a: &NDAstroData, b: &NDAstroData) -> Result<()> {
         self.values(Some(a.data()?), Some(b.data()?));
         self.values(a.variance()?, b.variance()?);

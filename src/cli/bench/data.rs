@@ -1,13 +1,15 @@
-//! The frames: given ones, or three sets of cheap noise that is the same at every run.
+//! The sets: given files, or cheap noise that is the same at every run.
 //!
-//! | set | extensions | bytes a pixel |
+//! | set | what | bytes a pixel |
 //! |------|------------|--------------:|
-//! | mef | SCI float32, VAR float32, DQ uint16 with 1 of 512 pixels flagged | 10 |
-//! | raw | SCI uint16 | 2 |
+//! | mef | frames: SCI float32, VAR float32, DQ uint16 with 1 of 512 pixels flagged | 10 |
+//! | raw | frames: SCI uint16 | 2 |
 //! | rice | the same, tile-compressed by RICE_1 | about 1 |
+//! | operands | three files: raw uint16, bias and flat float32; each with VAR float32 and DQ uint16 | 28 |
+//! | arrays | three containers in memory, each as a frame of mef | 30 |
 //!
 //! A value is made of the hash of its place: noise of about the normal distribution (the sum of four uniform numbers)
-//! around 1000 with a deviation of 20.
+//! around 1000 with a deviation of 20. A bias is a tenth of that, a flat a thousandth.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,74 +17,174 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ndarray::Array2;
 
 use crate::fits::{Compression, Header, Method};
-use crate::{AstroData, Error, NDAstroData, Result, WriteOptions};
+use crate::{AstroData, Error, NDAstroData, Pixels, Result, WriteOptions};
 
-/// Frames that one stack can be made of.
+/// What a set is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Mef,
+    Raw,
+    Rice,
+    /// Given files.
+    Files,
+    Operands,
+    Arrays,
+}
+
+impl Kind {
+    /// Of these there is one for each number of frames.
+    pub(super) const FRAMES: [Kind; 3] = [Kind::Mef, Kind::Raw, Kind::Rice];
+    /// These are of three operands, always.
+    pub(super) const THREE: [Kind; 2] = [Kind::Arrays, Kind::Operands];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Mef => "mef",
+            Kind::Raw => "raw",
+            Kind::Rice => "rice",
+            Kind::Files => "files",
+            Kind::Operands => "operands",
+            Kind::Arrays => "arrays",
+        }
+    }
+
+    /// Bytes that so many frames of it take for each pixel of the image, at most; arrays with their result.
+    pub(super) fn bytes(self, frames: usize) -> u64 {
+        match self {
+            Kind::Mef => 10 * frames as u64,
+            Kind::Raw | Kind::Rice => 2 * frames as u64,
+            Kind::Files => 0,
+            Kind::Operands => 28,
+            Kind::Arrays => 40,
+        }
+    }
+
+    pub(super) fn in_files(self) -> bool {
+        self != Kind::Arrays
+    }
+}
+
+/// Frames or operands that jobs can be done with.
 pub(super) struct Set {
-    pub name: &'static str,
+    pub kind: Kind,
     /// How many, of what.
     pub about: String,
     pub paths: Vec<PathBuf>,
-    /// Sizes of the files.
+    /// Those of a set in memory.
+    pub arrays: Vec<NDAstroData>,
+    /// Sizes of the files, or of the arrays.
     pub bytes: u64,
+    /// Whether the first has a variance.
+    pub variance: bool,
 }
 
 impl Set {
     /// Of files that exist. Reads headers.
-    pub(super) fn new(name: &'static str, paths: Vec<PathBuf>) -> Result<Self> {
-        let mut about = String::new();
-        let mut bytes = 0;
+    pub(super) fn new(kind: Kind, paths: Vec<PathBuf>) -> Result<Self> {
+        let (mut about, mut bytes, mut variance) = (String::new(), 0, false);
         for path in &paths {
             let ad = AstroData::open(path)?;
             if about.is_empty() {
-                let first = &ad[0];
-                about = format!("{} frames of {} {:?}", paths.len(), first.dtype(), first.shape());
-                about += if first.has_variance() { ", variance" } else { "" };
-                about += if first.has_mask() { ", mask" } else { "" };
+                variance = ad[0].has_variance();
+                about = format!("{} frames of {}", paths.len(), planes(&ad[0]));
                 if ad.len() > 1 {
                     about += &format!(", {} extensions", ad.len());
                 }
             }
             bytes += std::fs::metadata(path).map_err(Error::io(path, "cannot stat"))?.len();
         }
-        Ok(Set { name, about, paths, bytes })
+        Ok(Set { kind, about, paths, arrays: Vec::new(), bytes, variance })
+    }
+
+    fn in_memory(arrays: Vec<NDAstroData>) -> Result<Self> {
+        let mut bytes = 0;
+        for nd in &arrays {
+            bytes += array_bytes(nd)?;
+        }
+        let first = arrays.first().map(planes).unwrap_or_default();
+        let about = format!("{} arrays of {first}", arrays.len());
+        Ok(Set { kind: Kind::Arrays, about, paths: Vec::new(), arrays, bytes, variance: true })
     }
 }
 
-/// Makes all sets in `folder`.
-pub(super) fn make(folder: &Path, frames: usize, size: usize, stop: &AtomicBool) -> Result<Vec<Set>> {
+/// "float32 [2048, 2048], variance, mask".
+fn planes(nd: &NDAstroData) -> String {
+    let variance = if nd.has_variance() { ", variance" } else { "" };
+    let mask = if nd.has_mask() { ", mask" } else { "" };
+    format!("{} {:?}{variance}{mask}", nd.dtype(), nd.shape())
+}
+
+/// Bytes of data, variance and mask; loads them.
+pub(super) fn array_bytes(nd: &NDAstroData) -> Result<u64> {
+    let planes = [Some(nd.data()?), nd.variance()?, nd.mask()?];
+    Ok(planes.into_iter().flatten().map(|p| p.as_bytes().len() as u64).sum())
+}
+
+/// Rows and columns of an image.
+pub(super) type Shape = (usize, usize);
+
+/// Makes a set in `folder`, of so many frames.
+pub(super) fn make(kind: Kind, folder: &Path, frames: usize, shape: Shape, stop: &AtomicBool) -> Result<Set> {
+    match kind {
+        Kind::Mef => write(kind, folder, &vec![mef as Exposure; frames], shape, stop),
+        Kind::Raw | Kind::Rice | Kind::Files => write(kind, folder, &vec![raw as Exposure; frames], shape, stop),
+        Kind::Operands => {
+            let set = write(kind, folder, &[raw_with_planes, bias, flat], shape, stop)?;
+            let about = format!("raw {}; bias and flat float32", set.about.trim_start_matches("3 frames of "));
+            Ok(Set { about, ..set })
+        }
+        Kind::Arrays => Set::in_memory((0..3).map(|i| mef(i, shape)).collect::<Result<_>>()?),
+    }
+}
+
+/// One file for each exposure.
+fn write(kind: Kind, folder: &Path, exposures: &[Exposure], shape: Shape, stop: &AtomicBool) -> Result<Set> {
     let rice = Compression { method: Method::Rice, quantize: None };
-    let sets: [(&'static str, Exposure, _); 3] = [("mef", mef, None), ("raw", raw, None), ("rice", raw, Some(rice))];
-    sets.into_iter()
-        .map(|(name, exposure, compression)| {
-            let options = WriteOptions { compression, ..WriteOptions::default() };
-            let paths: Vec<PathBuf> = (0..frames).map(|i| folder.join(format!("{name}_{i:04}.fits"))).collect();
-            for (i, path) in paths.iter().enumerate() {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(Error::Interrupted);
-                }
-                let nd = exposure(i as u64, size)?;
-                AstroData::from_extensions(Header::new(), vec![nd]).write_with(path, &options)?;
-            }
-            Set::new(name, paths)
-        })
-        .collect()
+    let options = WriteOptions { compression: (kind == Kind::Rice).then_some(rice), ..WriteOptions::default() };
+    let mut paths = Vec::new();
+    for (i, exposure) in exposures.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let path = folder.join(format!("{}_{i:04}.fits", kind.name()));
+        AstroData::from_extensions(Header::new(), vec![exposure(i as u64, shape)?]).write_with(&path, &options)?;
+        paths.push(path);
+    }
+    Set::new(kind, paths)
 }
 
-/// Makes a frame of its number and the pixels of a side.
-type Exposure = fn(u64, usize) -> Result<NDAstroData>;
+/// Makes a frame of its number.
+type Exposure = fn(u64, Shape) -> Result<NDAstroData>;
 
-fn mef(frame: u64, size: usize) -> Result<NDAstroData> {
-    let plane = |n: u64| move |(y, x): (usize, usize)| hash(frame << 34 | n << 32 | (y * size + x) as u64);
-    let sci = Array2::from_shape_fn((size, size), |at| value(plane(0)(at)));
-    let var = Array2::from_shape_fn((size, size), |at| 380.0 + (plane(1)(at) >> 40) as f32 * (40.0 / (1 << 24) as f32));
-    let dq = Array2::from_shape_fn((size, size), |at| flags(plane(2)(at)));
-    NDAstroData::new(sci).with_variance(var)?.with_mask(dq)
+fn mef(frame: u64, shape: Shape) -> Result<NDAstroData> {
+    with_planes(frame, shape, plane(frame, 0, shape, value))
 }
 
-fn raw(frame: u64, size: usize) -> Result<NDAstroData> {
-    let pixel = |(y, x): (usize, usize)| value(hash(frame << 34 | 3 << 32 | (y * size + x) as u64)) as u16;
-    Ok(NDAstroData::new(Array2::from_shape_fn((size, size), pixel)))
+fn raw(frame: u64, shape: Shape) -> Result<NDAstroData> {
+    Ok(NDAstroData::new(plane(frame, 3, shape, |h| value(h) as u16)))
+}
+
+fn raw_with_planes(frame: u64, shape: Shape) -> Result<NDAstroData> {
+    with_planes(frame, shape, plane(frame, 0, shape, |h| value(h) as u16))
+}
+
+fn bias(frame: u64, shape: Shape) -> Result<NDAstroData> {
+    with_planes(frame, shape, plane(frame, 0, shape, |h| value(h) / 10.0))
+}
+
+fn flat(frame: u64, shape: Shape) -> Result<NDAstroData> {
+    with_planes(frame, shape, plane(frame, 0, shape, |h| value(h) / 1000.0))
+}
+
+/// With a variance of about 400, and flags.
+fn with_planes(frame: u64, shape: Shape, data: impl Into<Pixels>) -> Result<NDAstroData> {
+    let var = plane(frame, 1, shape, |h| 380.0 + (h >> 40) as f32 * (40.0 / (1 << 24) as f32));
+    NDAstroData::new(data).with_variance(var)?.with_mask(plane(frame, 2, shape, flags))
+}
+
+/// Pixels of the hashes of their places, in plane `n` of a frame.
+fn plane<T>(frame: u64, n: u64, shape: Shape, of: impl Fn(u64) -> T) -> Array2<T> {
+    Array2::from_shape_fn(shape, |(y, x)| of(hash(frame << 34 | n << 32 | (y * shape.1 + x) as u64)))
 }
 
 /// Mean 1000, deviation 20.
@@ -123,12 +225,20 @@ mod tests {
     #[test]
     fn all_sets_are_made_and_can_be_opened() {
         let folder = tempfile::tempdir().unwrap();
-        let sets = make(folder.path(), 2, 7, &AtomicBool::new(false)).unwrap();
-        assert_eq!(sets[0].about, "2 frames of float32 [7, 7], variance, mask");
-        assert_eq!(sets[1].about, "2 frames of uint16 [7, 7]");
-        let pixels = |set: usize| AstroData::open(&sets[set].paths[1]).unwrap()[0].data().unwrap().clone();
-        assert_eq!(pixels(1), pixels(2));
-        let stopped = make(folder.path(), 2, 7, &AtomicBool::new(true));
+        let stop = AtomicBool::new(false);
+        let make = |kind| make(kind, folder.path(), 2, (5, 7), &stop).unwrap();
+        let [sets @ .., rice] = Kind::FRAMES.map(make);
+        assert_eq!(sets[0].about, "2 frames of float32 [5, 7], variance, mask");
+        assert_eq!(sets[1].about, "2 frames of uint16 [5, 7]");
+        let pixels = |set: &Set| AstroData::open(&set.paths[1]).unwrap()[0].data().unwrap().clone();
+        assert_eq!(pixels(&sets[1]), pixels(&rice));
+        let [arrays, operands] = Kind::THREE.map(make);
+        assert_eq!(arrays.about, "3 arrays of float32 [5, 7], variance, mask");
+        assert_eq!((arrays.bytes, arrays.arrays.len()), (3 * 10 * 35, 3));
+        assert_eq!(operands.about, "raw uint16 [5, 7], variance, mask; bias and flat float32");
+        assert_eq!(operands.paths.len(), 3);
+        stop.store(true, Ordering::Relaxed);
+        let stopped = super::make(Kind::Mef, folder.path(), 2, (5, 7), &stop);
         assert!(matches!(stopped, Err(Error::Interrupted)));
     }
 }

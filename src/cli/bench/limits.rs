@@ -4,6 +4,7 @@
 //!   the page cache, so this is the speed of page faults and memory.
 //! * Copy: 256 MiB to another place in memory, over all threads; bytes read and bytes written both count.
 //! * Write: a new file of so many bytes, written from one thread and synced.
+//! * Upload, readback: 128 MiB to an adapter's memory, and from there (`engine/gpu/limits.rs`).
 
 use std::fs::File;
 use std::hint::black_box;
@@ -13,11 +14,15 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::Contender;
 use super::data::{Set, hash};
+use crate::engine::Transfer;
 use crate::{Error, Result};
 
 /// Bytes of the buffer that is copied: more than any cache but a few servers' last level.
 const COPY: usize = 256 << 20;
+/// Bytes that go to an adapter or come back: a few tiles of a job.
+const TRANSFER: u64 = 128 << 20;
 /// Bytes that one thread takes at a time.
 const PIECE: usize = 4 << 20;
 
@@ -29,6 +34,8 @@ pub(super) enum Limit {
     Copy,
     /// So many bytes.
     Write(u64),
+    /// Of the contender with this index.
+    Transfer(usize, Transfer),
 }
 
 /// The bench that limits are measured on: threads, buffers, a folder.
@@ -50,18 +57,21 @@ impl Bench {
         &self.folder
     }
 
-    pub(super) fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+    pub(super) fn threads(&self) -> &rayon::ThreadPool {
+        &self.pool
     }
 }
 
 impl Limit {
     /// Measures once, in seconds.
-    pub(super) fn run(self, bench: &Bench, sets: &[Set]) -> Result<f64> {
+    pub(super) fn run(self, bench: &Bench, sets: &[Set], contenders: &[Contender]) -> Result<f64> {
         match self {
             Limit::Read(set) => read(bench, &sets[set].paths),
             Limit::Copy => Ok(copy(bench)),
             Limit::Write(bytes) => write(bench, bytes),
+            Limit::Transfer(engine, way) => {
+                Ok(contenders[engine].engine.transfer_seconds(way, TRANSFER)?.unwrap_or(f64::NAN))
+            }
         }
     }
 
@@ -71,7 +81,13 @@ impl Limit {
             Limit::Read(set) => sets[set].bytes,
             Limit::Copy => 2 * COPY as u64,
             Limit::Write(bytes) => bytes,
+            Limit::Transfer(..) => TRANSFER,
         }
+    }
+
+    /// Whether this is the writing of a file of about so many bytes.
+    pub(super) fn writes_about(self, bytes: u64) -> bool {
+        matches!(self, Limit::Write(own) if own.abs_diff(bytes) <= own / 50)
     }
 }
 
@@ -132,5 +148,12 @@ mod tests {
     fn words_are_summed() {
         let bytes: Vec<u8> = [1u64, 2, u64::MAX].iter().flat_map(|w| w.to_ne_bytes()).chain([9; 7]).collect();
         assert_eq!(sum_words(&bytes), 2);
+    }
+
+    #[test]
+    fn files_of_about_a_size_share_a_limit() {
+        let limit = Limit::Write(288_000);
+        assert!(limit.writes_about(288_000 + 2880) && limit.writes_about(288_000 - 2880));
+        assert!(!limit.writes_about(300_000) && !Limit::Copy.writes_about(2 * COPY as u64));
     }
 }

@@ -1,6 +1,8 @@
 //! The GPU engine. Only this module names `wgpu`; what it offers is blocking.
 
 mod frames;
+#[cfg(feature = "cli")]
+mod limits;
 mod run;
 mod upload;
 mod work;
@@ -376,6 +378,16 @@ mod tests {
         assert_right(&result);
         assert!(matches!(&stats.warnings[..], [w] if w.contains("computed on the CPU")), "{:?}", stats.warnings);
         assert!(stats.bytes_downloaded > 0, "the device did nothing before it was lost");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn transfers_take_time() {
+        let Some(engine) = engine() else { return };
+        for transfer in [crate::engine::Transfer::Upload, crate::engine::Transfer::Readback] {
+            let seconds = engine.transfer_seconds(transfer, (5 << 20) + 3).expect("a working device");
+            assert!(seconds > 0.0 && seconds.is_finite(), "{transfer:?} {seconds}");
+        }
     }
 
     #[test]
