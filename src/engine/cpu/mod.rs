@@ -89,6 +89,8 @@ const TILE_PIXELS: usize = 128 << 10;
 /// Runs of pixels that are held at once before they go where they belong.
 #[cfg(feature = "gpu")]
 const RUNS: usize = 4096;
+/// Bytes of mapped pages that are let go at once.
+const RELEASE_BYTES: usize = 128 << 20;
 /// Bytes a pixel of the writer's own buffer.
 const WRITER_BYTES: usize = 8;
 
@@ -110,6 +112,8 @@ pub(crate) struct Run<'a, T> {
     desk_bytes: u64,
     /// Stored numbers of the tile of those inputs that must be decoded first.
     staged: Vec<(usize, Vec<u8>)>,
+    /// The pages of the pixels before this one were let go.
+    released: usize,
 }
 
 impl<'a, T: Real + Default> Run<'a, T> {
@@ -152,7 +156,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         }
         let desk_bytes = desks(piece);
         let desks = Mutex::new(Vec::new());
-        Ok(Run { engine, job, piece, tile, next: 0..0, desks, desk_bytes, staged })
+        Ok(Run { engine, job, piece, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
     }
 
     /// Bytes of buffers besides tiles.
@@ -192,8 +196,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
             };
             outs.into_par_iter().map(one).sum()
         });
-        // A stack larger than memory would otherwise fill it with pages that the system must take back one by one.
-        this.engine.install(|| inputs.par_iter().for_each(|p| p.done_with(range.clone())));
+        // A stack larger than memory would otherwise fill it with pages that the system must take back one by one. Each
+        // call stops all threads for a moment, so there are few.
+        let read = self.released..range.end;
+        let bytes = inputs.iter().map(|p| p.format().size()).sum::<usize>();
+        if read.start <= range.start && read.len().saturating_mul(bytes) >= RELEASE_BYTES {
+            self.engine.install(|| inputs.par_iter().for_each(|p| p.done_with(read.clone())));
+            self.released = range.end;
+        }
         Ok(())
     }
 

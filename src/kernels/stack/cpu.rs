@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod combine;
+mod plain;
 mod samples;
 
 pub(super) use samples::{ALL, Row, Samples, all_if, block};
@@ -82,9 +83,14 @@ impl<T: Real> Loop for Task<'_, T> {
         if scratch.factors.len() != cube.frames + 1 {
             scratch.factors = (0..=cube.frames).map(factor).collect();
         }
+        let plain = plain::fits::<T>(cube, method, shares) && out.ratio.is_empty();
         for start in (0..n).step_by(BLOCK) {
             let mut pixels = Pixels::default();
             let samples = Samples { cube, affine, start };
+            if plain && pixels.plain(&samples, method, levels) {
+                pixels.store(start, &mut out);
+                continue;
+            }
             if graded {
                 pixels.grade(&samples, levels, scratch);
             }

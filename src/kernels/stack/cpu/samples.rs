@@ -190,6 +190,22 @@ impl<T: Real> Samples<'_, T> {
         own
     }
 
+    /// Data, variance and mask of `N` pixels from this one of the block on, where the cube has them.
+    #[inline(always)]
+    pub(super) fn data_part<const N: usize>(&self, frame: usize, from: usize) -> [T; N] {
+        part(self.data(frame), from)
+    }
+
+    #[inline(always)]
+    pub(super) fn variance_part<const N: usize>(&self, frame: usize, from: usize) -> [T; N] {
+        part(block(&self.cube.variance, self.at(frame)), from)
+    }
+
+    #[inline(always)]
+    pub(super) fn mask_part<const N: usize>(&self, frame: usize, from: usize) -> [u32; N] {
+        part(block(&self.cube.mask, self.at(frame)), from)
+    }
+
     /// The same of `N` pixels from this one of the block on.
     #[inline(always)]
     pub(in crate::kernels::stack) fn keys<const N: usize>(&self, frame: usize, from: usize) -> [T; N] {
