@@ -11,7 +11,7 @@ use crate::expr::parts::leaves;
 use crate::expr::plan::{Options, Plan};
 use crate::fits::{FitsFile, Header, RawHdu};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, settings_methods, spooled};
+use crate::output::{FileSink, MemorySink, Settings, bytes_read, refuse_input, settings_methods, spooled};
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};
@@ -115,14 +115,15 @@ impl Calculation {
         plan: &Plan,
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
-        let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs(), Vec::new())?;
+        let mut sink =
+            MemorySink::<T>::new(plan.pixels(), plan.outputs(), plan.mask.unwrap_or(DType::U32), Vec::new())?;
         counters.add(compute::<T>(plan, engine, &self.settings, &mut sink)?);
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?).with_meta(plan.header.clone());
         if plan.outputs().variance {
             nd = nd.with_variance(T::pixels(sink.variance, &plan.shape)?)?;
         }
-        if let Some(dtype) = plan.mask {
-            nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
+        if plan.mask.is_some() {
+            nd = nd.with_mask(sink.mask.pixels(&plan.shape)?)?;
         }
         // Without one the header must not say one either.
         nd.set_unit(plan.unit.as_ref());

@@ -8,3 +8,21 @@ pub(crate) fn anonymous() -> u64 {
     let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
+
+/// Asks for large pages for the room of an array that nothing is in yet.
+pub(crate) fn in_large_pages<V>(room: &mut Vec<V>) {
+    #[cfg(target_os = "linux")]
+    {
+        const LARGE: usize = 2 << 20;
+        let start = room.spare_capacity_mut().as_mut_ptr() as usize;
+        let end = start + size_of_val(room.spare_capacity_mut());
+        let (first, last) = (start.next_multiple_of(LARGE), end / LARGE * LARGE);
+        if first < last {
+            // SAFETY: whole pages inside memory that is ours; the advice says how they are made when they are first
+            // touched, and changes nothing that is in them. It may be refused, and nothing depends on it.
+            unsafe { libc::madvise(first as *mut libc::c_void, last - first, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = room;
+}

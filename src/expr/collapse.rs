@@ -272,7 +272,7 @@ impl Collapse<'_> {
             let slices =
                 collapsed.iter().map(|&c| if c { Slice::ALL } else { kept.next().map_or(Slice::ALL, Slice::from) });
             let plan = Plan::new(&of.slice(Slices::from(slices.collect::<Vec<_>>()))?, self.options)?;
-            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs(), Vec::new())?;
+            let mut sink = MemorySink::<T>::new(plan.pixels(), plan.outputs(), DType::U32, Vec::new())?;
             counters.add(compute::<T>(&plan, self.engine, self.settings, &mut sink)?);
             let places = Places::new(&plan.shape, collapsed);
             let mut stacks: Vec<Vec<Sample>> = vec![Vec::with_capacity(samples); pixels];
@@ -280,7 +280,7 @@ impl Collapse<'_> {
                 stacks[places.of(i)].push(Sample {
                     value: value.to_f64(),
                     variance: sink.variance.get(i).map_or(0.0, |v| v.to_f64()),
-                    mask: sink.mask.get(i).copied().unwrap_or(0),
+                    mask: sink.mask.get(i).unwrap_or(0),
                     level: 0,
                 });
             }

@@ -32,7 +32,7 @@ use crate::fits::{Header, RawHdu};
 use crate::kernels::stack::{Affine, Errors, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{
-    FileSink, MemorySink, Settings, bytes_read, mask_pixels, refuse_input, refuse_source, settings_methods, spooled,
+    FileSink, MemorySink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled,
 };
 use crate::plane::Plane;
 use crate::real::Real;
@@ -253,19 +253,20 @@ impl Stack {
         plan: &Plan,
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
-        let parts = plan.products.iter().map(|p| p.part).collect();
-        let mut sink = MemorySink::<T>::new(plan.pixels(), outputs(&plan.products), parts)?;
+        let parts = plan.products.iter().map(|p| (p.part, p.dtype)).collect();
+        let mask = plan.mask_out.unwrap_or(DType::U32);
+        let mut sink = MemorySink::<T>::new(plan.pixels(), outputs(&plan.products), mask, parts)?;
         counters.add(self.run(engine, plan, &mut sink)?);
         let first = &plan.frames[0];
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
             .with_variance(T::pixels(sink.variance, &plan.shape)?)?
             .with_meta(plan.header.clone())
             .named(first.name().to_string(), Some(plan.ver));
-        if let Some(dtype) = plan.mask_out {
-            nd = nd.with_mask(mask_pixels(sink.mask, dtype, &plan.shape)?)?;
+        if plan.mask_out.is_some() {
+            nd = nd.with_mask(sink.mask.pixels(&plan.shape)?)?;
         }
         for (product, plane) in plan.products.iter().zip(sink.more) {
-            nd = nd.with_other(product.name.clone(), plane.pixels(product.dtype, &plan.shape)?);
+            nd = nd.with_other(product.name.clone(), plane.pixels(&plan.shape)?);
         }
         for (name, plane) in &plan.others {
             nd.put_other(name.clone(), plane.clone());

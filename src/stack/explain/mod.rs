@@ -257,14 +257,14 @@ impl Stack {
                 *input = inputs.len() - 1;
             }
             let outputs = Outputs { variance: plan.variance, mask: program.mask.is_some(), ..Outputs::default() };
-            let mut sink = MemorySink::<T>::new(1, outputs, Vec::new())?;
+            let mut sink = MemorySink::<T>::new(1, outputs, DType::U32, Vec::new())?;
             let job = Job { inputs, pixels: 1, row: 1, outputs, work: Work::Expr(&program) };
             self.settings.steer(|control| crate::tiles::run(engine, &job, control, &mut sink))?;
             Ok(Sample {
                 raw: if frame.size() == 1 { Some(number::<f64>(frame.data_plane())?) } else { None },
                 data: sink.data.first().map_or(f64::NAN, |v| v.to_f64()),
                 variance: sink.variance.first().map(|v| v.to_f64()).filter(|_| plan.variance),
-                mask: sink.mask.first().copied().filter(|_| plan.mask).unwrap_or(0),
+                mask: sink.mask.get(0).filter(|_| plan.mask).unwrap_or(0),
             })
         };
         computed.programs.iter().zip(&plan.frames).map(one).collect()
