@@ -66,13 +66,11 @@ impl<T: Real> Loop for Task<'_, T> {
                 std::mem::swap(&mut sheet.registers[to], &mut sheet.spare);
                 match *step {
                     Step::Load { from, variance, .. } => {
-                        match from {
-                            Slot::Narrow(i) => load(&sheet.narrow[i][start..], &mut sheet.spare),
-                            Slot::Wide(i) => load(&sheet.wide[i][start..], &mut sheet.spare),
-                        }
-                        if variance {
-                            out.tally.negative += clamp(&mut sheet.spare, count);
-                        }
+                        let counted = if variance { Some(count) } else { None };
+                        out.tally.negative += match from {
+                            Slot::Narrow(i) => load(&sheet.narrow[i][start..], &mut sheet.spare, counted),
+                            Slot::Wide(i) => load(&sheet.wide[i][start..], &mut sheet.spare, counted),
+                        };
                     }
                     Step::One { op, a, .. } => one(op, &sheet.registers, a, &mut sheet.spare),
                     Step::Two { op, a, b, .. } => two(op, &sheet.registers, a, b, &mut sheet.spare),
@@ -98,24 +96,25 @@ impl<T: Real> Loop for Task<'_, T> {
     }
 }
 
+/// Of variances those below zero count as 0; returns how many there are among the first so many.
 #[inline(always)]
-fn load<V: Real>(from: &[V], to: &mut Register) {
-    for (t, f) in to.iter_mut().zip(&from[..LANES]) {
-        *t = f.to_f64();
+fn load<V: Real>(from: &[V], to: &mut Register, variances: Option<usize>) -> u64 {
+    let from = &from[..LANES];
+    let Some(count) = variances else {
+        for (t, f) in to.iter_mut().zip(from) {
+            *t = f.to_f64();
+        }
+        return 0;
+    };
+    let mut negative = 0u32;
+    for f in &from[..count] {
+        negative += u32::from(*f < V::from_f32(0.0));
     }
-}
-
-/// Variances below zero count as 0; how many there are among the first `count`.
-#[inline(always)]
-fn clamp(register: &mut Register, count: usize) -> u64 {
-    let mut negative = 0u64;
-    for v in &register[..count] {
-        negative += u64::from(*v < 0.0);
+    for (t, f) in to.iter_mut().zip(from) {
+        let v = f.to_f64();
+        *t = if v < 0.0 { 0.0 } else { v };
     }
-    for v in register.iter_mut() {
-        *v = if *v < 0.0 { 0.0 } else { *v };
-    }
-    negative
+    u64::from(negative)
 }
 
 #[inline(always)]
