@@ -84,13 +84,14 @@ impl<T: Real> Loop for Task<'_, T> {
             scratch.factors = (0..=cube.frames).map(factor).collect();
         }
         let plain = plain::fits::<T>(cube, method, shares) && out.ratio.is_empty();
+        let mut pixels = Pixels::default();
         for start in (0..n).step_by(BLOCK) {
-            let mut pixels = Pixels::default();
             let samples = Samples { cube, affine, start };
             if plain && pixels.plain(&samples, method, levels) {
                 pixels.store(start, &mut out);
                 continue;
             }
+            pixels.begin();
             if graded {
                 pixels.grade(&samples, levels, scratch);
             }
@@ -153,6 +154,14 @@ impl Default for Pixels {
 }
 
 impl Pixels {
+    /// Another block: what is added to begins with nothing, the rest is written anew.
+    #[inline(always)]
+    fn begin(&mut self) {
+        for row in [&mut self.all, &mut self.mask, &mut self.good, &mut self.negative, &mut self.low, &mut self.high] {
+            *row = [0; BLOCK];
+        }
+    }
+
     /// Which samples are used: those of the best level of each pixel.
     #[inline(always)]
     fn grade<T: Real>(&mut self, samples: &Samples<'_, T>, levels: &Levels, scratch: &mut Scratch<T>) {

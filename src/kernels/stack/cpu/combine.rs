@@ -3,7 +3,9 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
-use super::samples::{ALL, BLOCK, Row, Samples, Shares, Sums, all_if, block, keep, lost, quotient, two_sum};
+use super::samples::{
+    ALL, BLOCK, LANES, Row, Samples, Shares, Sums, all_if, block, keep, lost, part, quotient, two_sum,
+};
 use super::{Pixels, Scratch};
 use crate::dtype::DType;
 use crate::kernels::stack::{Affine, Combine, Method};
@@ -57,7 +59,13 @@ impl Pixels {
         let mut chosen = [0.0; BLOCK];
         let mut of_chosen = [0.0; BLOCK];
         let mut frame_chosen = [0u32; BLOCK];
-        for f in 0..frames {
+        let in_lanes = T::DTYPE == DType::F32 && !is_extreme && !weighted;
+        if in_lanes {
+            self.sum_lanes(samples, used, (sums_values, sums_variances), (&mut sum, &mut sum2));
+        }
+        // Otherwise a row after the other.
+        let rows = if in_lanes { 0 } else { frames };
+        for f in 0..rows {
             let used = used(f);
             if let Some(mask) = samples.mask(f) {
                 for i in 0..BLOCK {
@@ -125,7 +133,9 @@ impl Pixels {
         }
         let mut square = Sums::zero();
         let mut of_square = Sums::zero();
-        if scatters || combine == Combine::Std {
+        if in_lanes && scatters && combine != Combine::Std {
+            squares_lanes(samples, used, &centre, &mut square);
+        } else if scatters || combine == Combine::Std {
             for f in 0..frames {
                 let used = used(f);
                 let (hi, lo) = samples.value(f);
@@ -231,6 +241,61 @@ impl Pixels {
         }
     }
 
+    /// The sums of f32 samples and of their variances, a few pixels at a time, so that they stay in registers; counts and
+    /// masks with them.
+    #[inline(always)]
+    fn sum_lanes<'b, T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        used: impl Fn(usize) -> &'b Row<u32>,
+        (values, variances): (bool, bool),
+        (sum, sum2): (&mut Sums, &mut Sums),
+    ) {
+        let cube = samples.cube;
+        let (has_mask, has_variance) = (!cube.mask.is_empty(), !cube.variance.is_empty());
+        let zero = T::from_f32(0.0);
+        for from in (0..BLOCK).step_by(LANES) {
+            let (mut x, mut w) = ([0f64; LANES], [0f64; LANES]);
+            let (mut good, mut mask, mut negative) = ([0u32; LANES], [0u32; LANES], [0u32; LANES]);
+            for f in 0..cube.frames {
+                let used = part::<u32, LANES>(used(f), from);
+                let affine = &samples.affine[f];
+                for i in 0..LANES {
+                    good[i] += used[i] & 1;
+                }
+                if has_mask {
+                    let bits = samples.mask_part::<LANES>(f, from);
+                    for i in 0..LANES {
+                        mask[i] |= used[i] & bits[i];
+                    }
+                }
+                if values {
+                    let data = samples.data_part::<LANES>(f, from);
+                    let identity = affine.is_identity();
+                    for i in 0..LANES {
+                        x[i] += keep(if identity { data[i].to_f64() } else { affine.apply(data[i]).0 }, used[i]);
+                    }
+                }
+                if has_variance {
+                    let variance = samples.variance_part::<LANES>(f, from);
+                    for i in 0..LANES {
+                        negative[i] += u32::from(variance[i] < zero);
+                    }
+                    if variances {
+                        let square = affine.scale * affine.scale;
+                        for i in 0..LANES {
+                            w[i] += keep(variance[i].to_f64() * square, used[i] & all_if(variance[i] > zero));
+                        }
+                    }
+                }
+            }
+            for i in 0..LANES {
+                (sum.hi[from + i], sum2.hi[from + i]) = (x[i], w[i]);
+                (self.good[from + i], self.mask[from + i], self.negative[from + i]) = (good[i], mask[i], negative[i]);
+            }
+        }
+    }
+
     /// Rule 4, shared variables: adds to both variances what they come to.
     #[inline(always)]
     fn share<'b, T: Real>(
@@ -332,6 +397,31 @@ impl Pixels {
             // What the sum of the weights lost.
             (centre.hi[i], centre.lo[i]) = (mean, rest - mean * (weights.lo[i] / all));
         }
+    }
+}
+
+/// The sums of squares of f32 samples about a centre, as [`Pixels::sum_lanes`].
+#[inline(always)]
+fn squares_lanes<'b, T: Real>(
+    samples: &Samples<'_, T>,
+    used: impl Fn(usize) -> &'b Row<u32>,
+    centre: &Sums,
+    square: &mut Sums,
+) {
+    for from in (0..BLOCK).step_by(LANES) {
+        let (hi, lo) = (part::<f64, LANES>(&centre.hi, from), part::<f64, LANES>(&centre.lo, from));
+        let mut sum = [0f64; LANES];
+        for f in 0..samples.frames() {
+            let (used, data) = (part::<u32, LANES>(used(f), from), samples.data_part::<LANES>(f, from));
+            let affine = &samples.affine[f];
+            let identity = affine.is_identity();
+            for i in 0..LANES {
+                let x = if identity { data[i].to_f64() } else { affine.apply(data[i]).0 };
+                let t = (x - hi[i]) + (0.0 - lo[i]);
+                sum[i] += keep(t * t, used[i]);
+            }
+        }
+        square.hi[from..from + LANES].copy_from_slice(&sum);
     }
 }
 

@@ -4,14 +4,11 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
-use super::samples::{BLOCK, Cube, Samples, Shares, all_if, keep};
+use super::samples::{BLOCK, Cube, LANES, Samples, Shares, all_if, keep};
 use super::{Pixels, finite};
 use crate::dtype::DType;
 use crate::kernels::stack::{Combine, Levels, Method, Reject};
 use crate::real::Real;
-
-/// Pixels whose sums are in registers together.
-const LANES: usize = 16;
 
 /// Whether a run is of this kind.
 pub(super) fn fits<T: Real>(cube: &Cube<T>, method: &Method, shares: Shares<'_>) -> bool {
@@ -26,7 +23,7 @@ pub(super) fn fits<T: Real>(cube: &Cube<T>, method: &Method, shares: Shares<'_>)
 }
 
 impl Pixels {
-    /// Whether it could be done: otherwise nothing is.
+    /// Whether it could be done.
     #[inline(always)]
     pub(super) fn plain<T: Real>(&mut self, samples: &Samples<'_, T>, method: &Method, levels: &Levels) -> bool {
         let forbidden = levels.forbidden[0];
@@ -52,7 +49,6 @@ impl Pixels {
                 }
             }
             if good.contains(&0) {
-                *self = Pixels::default();
                 return false;
             }
             for i in 0..LANES {

@@ -10,6 +10,9 @@ use crate::real::Real;
 /// Pixels that are worked on at once: their samples stay in the first-level cache between the passes over them.
 pub(crate) const BLOCK: usize = 64;
 
+/// Pixels whose sums are in registers together.
+pub(super) const LANES: usize = 16;
+
 /// One number for each pixel of a block.
 pub(in crate::kernels::stack) type Row<T> = [T; BLOCK];
 
@@ -72,7 +75,7 @@ pub(in crate::kernels::stack) fn block<V: Copy>(plane: &[V], at: usize) -> &Row<
 
 /// `N` numbers of a row from this one on.
 #[inline(always)]
-fn part<V: Copy, const N: usize>(row: &Row<V>, from: usize) -> [V; N] {
+pub(super) fn part<V: Copy, const N: usize>(row: &Row<V>, from: usize) -> [V; N] {
     *row[from..].first_chunk().unwrap_or_else(|| unreachable!("a group lies in its block"))
 }
 
