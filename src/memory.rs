@@ -3,10 +3,14 @@
 /// Anonymous resident memory in bytes (RssAnon of `/proc/self/status`): what was allocated, without mapped files.
 /// 0 where the system does not say.
 pub(crate) fn anonymous() -> u64 {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
-    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
+    bytes_of("/proc/self/status", "RssAnon:").unwrap_or(0)
+}
+
+/// A line of a file of `/proc` that is in kB, in bytes.
+pub(crate) fn bytes_of(path: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix(name))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Asks for large pages for the room of an array that nothing is in yet.

@@ -18,36 +18,20 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    /// So many bytes were written to the file. Never waits for the disk.
-    ///
-    /// # Errors
-    /// The descriptor cannot be duplicated, or there is no thread to be had.
-    pub(super) fn wrote(&mut self, file: &File, bytes: u64) -> io::Result<()> {
+    /// So many bytes were written to the file. Never waits for the disk. Where there is no descriptor or no thread to be
+    /// had, the last sync of the file does it all.
+    pub(super) fn wrote(&mut self, file: &File, bytes: u64) {
         self.pending += bytes;
         if self.pending < WORTH {
-            return Ok(());
+            return;
         }
-        let sender = match &self.running {
-            Some((sender, _)) => sender,
-            None => {
-                let file = file.try_clone()?;
-                // One may wait while another is done.
-                let (sender, receiver) = sync_channel(1);
-                let run = move || {
-                    while receiver.recv().is_ok() {
-                        file.sync_data()?;
-                    }
-                    Ok(())
-                };
-                let thread = std::thread::Builder::new().name("sync".into()).spawn(run)?;
-                &self.running.insert((sender, thread)).0
-            }
-        };
+        if self.running.is_none() {
+            self.running = start(file).ok();
+        }
         // If it has not come to the last request yet, it will take these bytes with it; if it has failed, `finish` says so.
-        if sender.try_send(()).is_ok() {
+        if self.running.as_ref().is_some_and(|(sender, _)| sender.try_send(()).is_ok()) {
             self.pending = 0;
         }
-        Ok(())
     }
 
     /// Waits for what is under way.
@@ -61,6 +45,19 @@ impl Syncer {
     }
 }
 
+fn start(file: &File) -> io::Result<(SyncSender<()>, JoinHandle<io::Result<()>>)> {
+    let file = file.try_clone()?;
+    // One may wait while another is done.
+    let (sender, receiver) = sync_channel(1);
+    let run = move || {
+        while receiver.recv().is_ok() {
+            file.sync_data()?;
+        }
+        Ok(())
+    };
+    Ok((sender, std::thread::Builder::new().name("sync".into()).spawn(run)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,9 +68,9 @@ mod tests {
         let (reader, writer) = std::io::pipe().unwrap();
         let file = File::from(std::os::fd::OwnedFd::from(writer));
         let mut syncer = Syncer::default();
-        syncer.wrote(&file, WORTH - 1).unwrap();
+        syncer.wrote(&file, WORTH - 1);
         assert!(syncer.finish().is_ok(), "nothing was asked for");
-        syncer.wrote(&file, 1).unwrap();
+        syncer.wrote(&file, 1);
         assert!(syncer.finish().is_err());
         drop(reader);
     }
@@ -83,7 +80,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let mut syncer = Syncer::default();
         for _ in 0..5 {
-            syncer.wrote(&file, WORTH).unwrap();
+            syncer.wrote(&file, WORTH);
         }
         syncer.finish().unwrap();
     }

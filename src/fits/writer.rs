@@ -236,8 +236,10 @@ impl FitsWriter {
                 slot.sum.add(offset, bytes);
                 let at = slot.data + offset;
                 let file = self.file.as_file();
-                let written = file.write_all_at(bytes, at).and_then(|()| self.syncer.wrote(file, bytes.len() as u64));
-                written.map(|()| true)
+                file.write_all_at(bytes, at).map(|()| {
+                    self.syncer.wrote(file, bytes.len() as u64);
+                    true
+                })
             }
         };
         match done {

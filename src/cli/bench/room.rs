@@ -24,7 +24,7 @@ pub(super) struct Room {
 impl Room {
     /// For files in this folder, now.
     pub(super) fn of(folder: &Path) -> Self {
-        Room { memory: free_memory(), disk: free_disk(folder) }
+        Room { memory: crate::memory::bytes_of("/proc/meminfo", "MemAvailable:"), disk: free_disk(folder) }
     }
 
     /// As many rows of `size` pixels as there is room for, `size` at most; and why they are fewer, if they are.
@@ -43,13 +43,6 @@ impl Room {
         });
         (rows, note)
     }
-}
-
-/// `MemAvailable` of the system.
-fn free_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[allow(clippy::unnecessary_cast, reason = "the types of these numbers differ between systems")]

@@ -3,7 +3,7 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
-use super::cpu::{BLOCK, Row, Samples, accumulate, all_if, quotient};
+use super::cpu::{BLOCK, Row, Samples, accumulate, all_if, part, quotient};
 use super::method::Clip;
 use super::order::{Column, GROUP, Order};
 use crate::dtype::DType;
@@ -323,7 +323,7 @@ impl Weighed {
         } else {
             let mut sums = ([0f64; GROUP], [0f64; GROUP], [0f64; GROUP]);
             for (f, left) in left.iter().enumerate() {
-                let (x, left) = (samples.keys::<GROUP>(f, start), words(left, start));
+                let (x, left) = (samples.keys::<GROUP>(f, start), part::<u32, GROUP>(left, start));
                 for i in 0..GROUP {
                     let inside = left[i] != 0;
                     accumulate::<T>(&mut sums.0[i], &mut sums.1[i], only(x[i].to_f64(), inside));
@@ -339,7 +339,7 @@ impl Weighed {
         for (f, left) in left.iter_mut().enumerate() {
             let x = samples.keys::<GROUP>(f, start);
             let w = samples.variances::<GROUP>(f, start);
-            let before = words(left, start);
+            let before = part::<u32, GROUP>(left, start);
             let (mut after, mut any) = ([0u32; GROUP], 0u64);
             for i in 0..GROUP {
                 let x = x[i].to_f64();
@@ -372,12 +372,4 @@ impl Weighed {
         (self.most, self.least) = (most, least);
         changed
     }
-}
-
-/// The words of a group.
-#[inline(always)]
-fn words(row: &Row<u32>, start: usize) -> [u32; GROUP] {
-    let mut words = [0; GROUP];
-    words.copy_from_slice(&row[start..start + GROUP]);
-    words
 }

@@ -10,7 +10,7 @@ mod combine;
 mod plain;
 mod samples;
 
-pub(super) use samples::{ALL, Row, Samples, all_if, block};
+pub(super) use samples::{ALL, Row, Samples, all_if, block, part};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, sigclip, varclip};

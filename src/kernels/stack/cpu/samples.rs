@@ -75,7 +75,7 @@ pub(in crate::kernels::stack) fn block<V: Copy>(plane: &[V], at: usize) -> &Row<
 
 /// `N` numbers of a row from this one on.
 #[inline(always)]
-pub(super) fn part<V: Copy, const N: usize>(row: &Row<V>, from: usize) -> [V; N] {
+pub(in crate::kernels::stack) fn part<V: Copy, const N: usize>(row: &Row<V>, from: usize) -> [V; N] {
     *row[from..].first_chunk().unwrap_or_else(|| unreachable!("a group lies in its block"))
 }
 
