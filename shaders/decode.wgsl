@@ -28,37 +28,10 @@ override HAS_BLANK: bool = false;
 @group(0) @binding(2) var<storage, read> table: array<u32>;
 @group(0) @binding(3) var<storage, read_write> values: array<u32>;
 
-const STORED_U8 = 0u;
-const STORED_I8 = 1u;
-const STORED_I16 = 2u;
-const STORED_U16 = 3u;
-const STORED_I32 = 4u;
-const STORED_U32 = 5u;
-const STORED_I64 = 6u;
-const STORED_U64 = 7u;
-const STORED_F32 = 8u;
-const STORED_F64 = 9u;
-
-const SIGN = 0x80000000u;
-
-fn swap_word(w: u32) -> u32 {
-    let odd = (w & 0x00ff00ffu) << 8u;
-    let even = (w >> 8u) & 0x00ff00ffu;
-    let halves = odd | even;
-    return (halves << 16u) | (halves >> 16u);
-}
-
 // The stored number as (low word, high word); small ones unsigned in the low word.
 fn load(frame: u32, pixel: u32) -> vec2<u32> {
     let base = frame * params.raw_stride;
     switch STORED {
-        case STORED_U8, STORED_I8: {
-            return vec2<u32>((raw[base + pixel / 4u] >> (8u * (pixel % 4u))) & 0xffu, 0u);
-        }
-        case STORED_I16, STORED_U16: {
-            let half = (raw[base + pixel / 2u] >> (16u * (pixel % 2u))) & 0xffffu;
-            return vec2<u32>(select(half, ((half & 0xffu) << 8u) | (half >> 8u), SWAP), 0u);
-        }
         case STORED_I64, STORED_U64, STORED_F64: {
             let a = raw[base + 2u * pixel];
             let b = raw[base + 2u * pixel + 1u];
@@ -66,8 +39,7 @@ fn load(frame: u32, pixel: u32) -> vec2<u32> {
             return vec2<u32>(a, b);
         }
         default: {
-            let w = raw[base + pixel];
-            return vec2<u32>(select(w, swap_word(w), SWAP), 0u);
+            return vec2<u32>(stored(raw[base + holder(pixel, STORED)], pixel, STORED, SWAP), 0u);
         }
     }
 }
@@ -116,20 +88,9 @@ fn f64_of_f32(bits: u32) -> vec2<u32> {
     return vec2<u32>(digits << 29u, sign | ((exponent + 896u) << 20u) | (digits >> 3u));
 }
 
-// Small integers are exact in f32.
-fn small(w: u32) -> i32 {
-    var value = i32(w);
-    if STORED == STORED_I8 { value = (i32(w << 24u)) >> 24u; }
-    if STORED == STORED_I16 { value = (i32(w << 16u)) >> 16u; }
-    // BZERO of the other sign: -128 for bytes, 32768 for 16 bits.
-    if FLIP { value += select(-128, 32768, STORED == STORED_I16); }
-    return value;
-}
-
 fn f32_bits(n: vec2<u32>) -> u32 {
     if LOOKUP { return table[n.x]; }
-    if STORED == STORED_F32 { return n.x; }
-    return bitcast<u32>(f32(small(n.x)));
+    return f32_bits_of(n.x, STORED, FLIP);
 }
 
 fn f64_bits(n: vec2<u32>) -> vec2<u32> {
@@ -154,7 +115,7 @@ fn f64_bits(n: vec2<u32>) -> vec2<u32> {
             let high = ~n.y + select(0u, 1u, low == 0u);
             return f64_of_magnitude(vec2<u32>(low, high), SIGN);
         }
-        default: { return f64_of_f32(bitcast<u32>(f32(small(n.x)))); }
+        default: { return f64_of_f32(bitcast<u32>(f32(small(n.x, STORED, FLIP)))); }
     }
 }
 
@@ -179,13 +140,5 @@ fn decode_f64(@builtin(global_invocation_id) id: vec3<u32>) {
 fn decode_mask(@builtin(global_invocation_id) id: vec3<u32>) {
     if id.x >= params.pixels { return; }
     let frame = params.first + id.y;
-    var bits = load(frame, id.x).x;
-    if FLIP {
-        switch STORED {
-            case STORED_U8, STORED_I8: { bits ^= 0x80u; }
-            case STORED_I16, STORED_U16: { bits ^= 0x8000u; }
-            default: { bits ^= SIGN; }
-        }
-    }
-    values[frame * params.pixels + id.x] = bits;
+    values[frame * params.pixels + id.x] = mask_of(load(frame, id.x).x, STORED, FLIP);
 }

@@ -12,15 +12,21 @@ fn opaque(x: real) -> real {
 
 fn count(n: u32) -> real { return f32(n); }
 
-// NaN and infinities are seen by their bits: WGSL may assume away what it could compare.
-fn data_at(i: u32) -> real { return bitcast<f32>(data_bits[i]); }
-fn data_finite(i: u32) -> bool { return (data_bits[i] & 0x7f800000u) != 0x7f800000u; }
-fn variance_at(i: u32) -> real { return bitcast<f32>(variance_bits[i]); }
-fn variance_finite(i: u32) -> bool { return (variance_bits[i] & 0x7f800000u) != 0x7f800000u; }
-fn variance_below(i: u32) -> bool {
-    let bits = variance_bits[i];
-    return bits > 0x80000000u && bits <= 0xff800000u;
+// A number as it was stored, by its bits: WGSL may assume away NaN and infinities that it could compare.
+alias Number = u32;
+
+fn data_at(i: u32) -> Number {
+    return f32_bits_of(stored(data_bits[holder(i, DATA_STORED)], i, DATA_STORED, DATA_SWAP), DATA_STORED, DATA_FLIP);
 }
+
+fn variance_at(i: u32) -> Number {
+    if !VARIANCE { return 0u; }
+    return f32_bits_of(
+        stored(variance_bits[holder(i, VARIANCE_STORED)], i, VARIANCE_STORED, VARIANCE_SWAP), VARIANCE_STORED, VARIANCE_FLIP);
+}
+
+fn real_of(n: Number) -> real { return bitcast<f32>(n); }
+fn is_finite(n: Number) -> bool { return (n & 0x7f800000u) != 0x7f800000u; }
+fn is_below(n: Number) -> bool { return n > 0x80000000u && n <= 0xff800000u; }
 // Sizes in the order of the numbers: their bits without the sign.
-fn data_size(i: u32) -> u32 { return data_bits[i] & 0x7fffffffu; }
-fn variance_size(i: u32) -> u32 { return variance_bits[i] & 0x7fffffffu; }
+fn size_of(n: Number) -> u32 { return n & 0x7fffffffu; }

@@ -16,19 +16,21 @@ fn opaque(x: real) -> real {
 
 fn count(n: u32) -> real { return f64(n); }
 
-fn data_at(i: u32) -> real { return data[i]; }
-fn data_finite(i: u32) -> bool { return (data_bits[2u * i + 1u] & 0x7ff00000u) != 0x7ff00000u; }
-fn variance_at(i: u32) -> real { return variance[i]; }
-fn variance_finite(i: u32) -> bool { return (variance_bits[2u * i + 1u] & 0x7ff00000u) != 0x7ff00000u; }
-fn variance_below(i: u32) -> bool {
-    let bits = variance_bits[2u * i + 1u];
-    let low = variance_bits[2u * i];
-    return (bits > 0x80000000u || (bits == 0x80000000u && low > 0u)) && (bits < 0xfff00000u || (bits == 0xfff00000u && low == 0u));
+// A number, and its lower and upper word.
+struct Number { value: f64, low: u32, high: u32 }
+
+fn data_at(i: u32) -> Number { return Number(data[i], data_bits[2u * i], data_bits[2u * i + 1u]); }
+
+fn variance_at(i: u32) -> Number {
+    if !VARIANCE { return Number(real(0), 0u, 0u); }
+    return Number(variance[i], variance_bits[2u * i], variance_bits[2u * i + 1u]);
+}
+
+fn real_of(n: Number) -> real { return n.value; }
+fn is_finite(n: Number) -> bool { return (n.high & 0x7ff00000u) != 0x7ff00000u; }
+fn is_below(n: Number) -> bool {
+    let below = n.high > 0x80000000u || (n.high == 0x80000000u && n.low > 0u);
+    return below && (n.high < 0xfff00000u || (n.high == 0xfff00000u && n.low == 0u));
 }
 // Sizes in the order of the numbers: the upper bits without the sign, and not 0 where the number is not.
-fn data_size(i: u32) -> u32 {
-    return (data_bits[2u * i + 1u] & 0x7fffffffu) | select(0u, 1u, data_bits[2u * i] != 0u);
-}
-fn variance_size(i: u32) -> u32 {
-    return (variance_bits[2u * i + 1u] & 0x7fffffffu) | select(0u, 1u, variance_bits[2u * i] != 0u);
-}
+fn size_of(n: Number) -> u32 { return (n.high & 0x7fffffffu) | select(0u, 1u, n.low != 0u); }

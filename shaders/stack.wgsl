@@ -6,19 +6,22 @@
 // keep a column of samples and one bit a sample that says whether it is still in; where they lie is written out for each
 // job by src/kernels/stack/wgsl.rs: up to some number of frames in variables v0, v1, ... and sorted by a straight line of
 // comparators, so that there is no indexed local array; beyond it in storage, sorted by loops. These functions are:
-//   is_in, put_in      the bit of a sample
-//   fill, sort, at     the column: samples that are in (others TOP), in order, the k-th
+//   is_in, put_in, none_in      the bit of a sample, and of all that came before
+//   grade_all          grades every sample, which stays in the column
+//   keep, fill         only samples that are in stay in the column (others are TOP), or are put into it anew
+//   sort, at           the column in order, the k-th
 //   each_sum, each_square, each_limit, each_equal      visit_... below for every place of the column
+//
+// Samples are read as Numbers (see the prelude), from planes of decoded ones or straight from the bytes of the files.
 //
 // Numbers beyond the ranges below are in no danger of being wrong: their pixels are only marked as odd, and computed anew
 // by the host.
 
 struct Params {
-    frames: u32,
     pixels: u32,
     opaque_zero: u32,
-    // Most passes of a clipping.
-    passes: u32,
+    pad_a: u32,
+    pad_b: u32,
     // Bits that a sample of level k may not have; 0 for levels that are not there.
     forbidden: array<vec4<u32>, 2>,
 }
@@ -94,29 +97,34 @@ fn over(bits: u32, forbidden: u32) -> u32 {
 }
 
 fn mask_at(i: u32) -> u32 {
-    if MASK { return mask[i]; }
+    if MASK { return mask_of(stored(mask[holder(i, MASK_STORED)], i, MASK_STORED, MASK_SWAP), MASK_STORED, MASK_FLIP); }
     return 0u;
 }
 
-// Level of a sample with these bits: how many levels do not admit them all. UNUSABLE where it is not finite.
-fn level_of(i: u32, bits: u32) -> u32 {
-    var level = 0u;
-    if MASK {
-        let low = params.forbidden[0];
-        let high = params.forbidden[1];
-        level = over(bits, low.x) + over(bits, low.y) + over(bits, low.z) + over(bits, low.w);
-        level += over(bits, high.x) + over(bits, high.y) + over(bits, high.z) + over(bits, high.w);
-    }
+// How many levels do not admit all of these bits.
+fn level_of(bits: u32) -> u32 {
+    if !MASK { return 0u; }
+    let low = params.forbidden[0];
+    let high = params.forbidden[1];
+    var level = over(bits, low.x) + over(bits, low.y) + over(bits, low.z) + over(bits, low.w);
+    if LEVELS > 4u { level += over(bits, high.x); }
+    if LEVELS > 5u { level += over(bits, high.y) + over(bits, high.z) + over(bits, high.w); }
+    return level;
+}
+
+// The level of a sample; UNUSABLE where it is not finite.
+fn level_at(d: Number, v: Number, bits: u32) -> u32 {
+    var level = level_of(bits);
     if NONFINITE {
-        level = select(UNUSABLE, level, data_finite(i));
-        if VARIANCE { level = select(UNUSABLE, level, variance_finite(i)); }
+        level = select(UNUSABLE, level, is_finite(d));
+        if VARIANCE { level = select(UNUSABLE, level, is_finite(v)); }
     }
     return level;
 }
 
 // Whether the hierarchy takes a sample, once the best level is known.
 fn is_best(i: u32) -> bool {
-    let level = level_of(i, mask_at(i));
+    let level = level_at(data_at(i), variance_at(i), mask_at(i));
     return level == best && level != UNUSABLE;
 }
 
@@ -127,22 +135,27 @@ fn is_left(i: u32, frame: u32) -> bool {
 }
 
 // x = s d + z.
-fn value_at(i: u32, frame: u32) -> Pair {
-    if !SCALED { return Pair(data_at(i), real(0)); }
-    return affine(data_at(i), rows[2u * frame]);
+fn value_of(d: Number, frame: u32) -> Pair {
+    if !SCALED { return Pair(real_of(d), real(0)); }
+    return affine(real_of(d), rows[2u * frame]);
 }
 
+fn value_at(i: u32, frame: u32) -> Pair { return value_of(data_at(i), frame); }
+
 // What is ordered and compared: x, rounded.
-fn key_at(i: u32, frame: u32) -> real {
-    let x = value_at(i, frame);
+fn key_of(x: Pair) -> real {
     if !SCALED { return x.hi; }
     return x.hi + x.lo;
 }
 
+fn key_at(i: u32, frame: u32) -> real { return key_of(value_at(i, frame)); }
+
 // w = s^2 v; a variance below zero counts as 0.
-fn weight_at(i: u32, frame: u32) -> Pair {
+fn weight_at(i: u32, frame: u32) -> Pair { return weight_of(variance_at(i), frame); }
+
+fn weight_of(number: Number, frame: u32) -> Pair {
     if !VARIANCE { return NOTHING; }
-    let v = max(variance_at(i), real(0));
+    let v = max(real_of(number), real(0));
     if !SCALED { return Pair(v, real(0)); }
     let square = rows[2u * frame + 1u];
     let p = product(v, square.x);
@@ -158,14 +171,14 @@ var<private> largest_variance: u32 = 0u;
 var<private> largest_value: real = real(0);
 var<private> largest_weight: real = real(0);
 
-fn see(i: u32, x: Pair, w: Pair, finite: bool) {
-    let size = select(0u, data_size(i), finite);
+fn see(d: Number, v: Number, x: Pair, w: Pair, finite: bool) {
+    let size = select(0u, size_of(d), finite);
     largest = max(largest, size);
     // What is chosen may be the faintest of all, and a device may take it for 0.
     if CHOOSES { odd = odd || (size != 0u && size < FAINTEST); }
     if SCALED { largest_value = max(largest_value, select(real(0), abs(x.hi), finite)); }
     if VARIANCE {
-        largest_variance = max(largest_variance, select(0u, variance_size(i), finite));
+        largest_variance = max(largest_variance, select(0u, size_of(v), finite));
         if SCALED { largest_weight = max(largest_weight, select(real(0), w.hi, finite)); }
     }
 }
@@ -242,10 +255,32 @@ fn middle(pixel: u32, lower: bool) -> Pair {
     return pair_add(Pair(a * real(0.5), real(0)), b * real(0.5));
 }
 
+// OR of all masks, with NO_DATA where a sample is not finite.
+var<private> all: u32 = 0u;
+// Variances below zero.
+var<private> negative: u32 = 0u;
+
+// Grades a sample, which is put in if no level before was better. Returns what is ordered of it.
+fn grade(i: u32, frame: u32) -> real {
+    let d = data_at(i);
+    let v = variance_at(i);
+    let m = mask_at(i);
+    let level = level_at(d, v, m);
+    let finite = level != UNUSABLE;
+    all |= m | select(NO_DATA, 0u, finite);
+    if level < best { none_in(); }
+    best = min(best, level);
+    if !STORES { put_in(i, frame, finite && level == best); }
+    if VARIANCE { negative += select(0u, 1u, is_below(v)); }
+    let x = value_of(d, frame);
+    see(d, v, x, weight_of(v, frame), finite);
+    return key_of(x);
+}
+
 // Puts in all samples that the hierarchy takes.
 fn put_best(pixel: u32) {
     var i = pixel;
-    for (var f = 0u; f < params.frames; f++) {
+    for (var f = 0u; f < FRAMES; f++) {
         put_in(i, f, is_best(i));
         i += params.pixels;
     }
@@ -254,8 +289,8 @@ fn put_best(pixel: u32) {
 // ---------------------------------------------------------------- rejection
 
 // The table behind those of the frames.
-fn clip_row() -> vec4<real> { return rows[2u * params.frames]; }
-fn row_of(n: u32) -> vec4<real> { return rows[2u * params.frames + 1u + n]; }
+fn clip_row() -> vec4<real> { return rows[2u * FRAMES]; }
+fn row_of(n: u32) -> vec4<real> { return rows[2u * FRAMES + 1u + n]; }
 
 fn widened(x: Pair) -> Pair { return Pair(x.hi, x.lo + x.hi * SLACK); }
 
@@ -263,7 +298,7 @@ fn widened(x: Pair) -> Pair { return Pair(x.hi, x.lo + x.hi * SLACK); }
 fn sigclip(pixel: u32) {
     let all = hi;
     let squares = clip_row();
-    for (var round = 0u; round < params.passes; round++) {
+    for (var round = 0u; round < PASSES; round++) {
         let n = count(hi - lo);
         if MCLIP {
             centre = middle(pixel, false);
@@ -305,31 +340,29 @@ fn minmax() {
     }
 }
 
-// Takes out what is not in the range. Equal samples rank in the order of their frames; a clipping takes out all of them or
-// none.
+// What `stays` goes by.
 fn narrow(pixel: u32) {
     first = at(pixel, lo);
     last = at(pixel, hi - 1u);
     below = 0u;
     above = 0u;
     if REJECT == MINMAX { each_equal(pixel); }
-    var firsts = 0u;
-    var lasts = 0u;
-    var i = pixel;
-    for (var f = 0u; f < params.frames; f++) {
-        let used = is_in(i, f);
-        let y = key_at(i, f);
-        let at_first = used && y == first;
-        let at_last = used && y == last;
-        var stays = y >= first && y <= last;
-        if REJECT == MINMAX {
-            stays = (y > first || (at_first && firsts >= below)) && (y < last || (at_last && lasts < above));
-            firsts += select(0u, 1u, at_first);
-            lasts += select(0u, 1u, at_last);
-        }
-        put_in(i, f, used && stays);
-        i += params.pixels;
-    }
+}
+
+// Of samples that were equal to the first and to the last of the range, how many came already.
+var<private> firsts: u32 = 0u;
+var<private> lasts: u32 = 0u;
+
+// Whether a sample that is in stays, since it is in the range. Equal ones rank in the order of their frames, in which this
+// is asked; a clipping takes out all of them or none.
+fn stays(y: real, used: bool) -> bool {
+    if REJECT == SIGCLIP { return used && y >= first && y <= last; }
+    let at_first = used && y == first;
+    let at_last = used && y == last;
+    let is = (y > first || (at_first && firsts >= below)) && (y < last || (at_last && lasts < above));
+    firsts += select(0u, 1u, at_first);
+    lasts += select(0u, 1u, at_last);
+    return used && is;
 }
 
 // t^2 > limit; the limit is wider than it is by more than what it lost.
@@ -345,7 +378,7 @@ fn varclip(pixel: u32) -> vec2<u32> {
     var left = 0u;
     var changed = 0u;
     var i = pixel;
-    for (var f = 0u; f < params.frames; f++) {
+    for (var f = 0u; f < FRAMES; f++) {
         let used = is_in(i, f);
         let t = apart(key_at(i, f), centre);
         let p = product(t.hi, t.hi);
@@ -373,15 +406,15 @@ fn varclip(pixel: u32) -> vec2<u32> {
 
 // Puts the samples in order and takes out those that are rejected. Returns how many are, below and above.
 fn reject(pixel: u32) -> vec2<u32> {
-    put_best(pixel);
     var rejected = vec2<u32>(0u, 0u);
     var round = 0u;
+    if STORES { put_best(pixel); }
+    hi = keep(pixel);
     // What is out of order by varclip is put in order anew, also for a median of what is left.
     loop {
         lo = 0u;
-        hi = fill(pixel);
         sort(pixel);
-        if REJECT != VARCLIP || hi == 0u || round >= params.passes { break; }
+        if REJECT != VARCLIP || hi == 0u || round >= PASSES { break; }
         round += 1u;
         if MCLIP {
             centre = middle(pixel, false);
@@ -398,8 +431,9 @@ fn reject(pixel: u32) -> vec2<u32> {
         if went.x == 0u {
             put_best(pixel);
             rejected = vec2<u32>(0u, 0u);
-            round = params.passes;
+            round = PASSES;
         }
+        hi = fill(pixel);
     }
     let n = hi;
     if n == 0u { return rejected; }
@@ -430,23 +464,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = id.x;
     if pixel >= params.pixels { return; }
 
-    var all = 0u;
     var bits = 0u;
     var good = 0u;
-    var negative = 0u;
     var rejected = vec2<u32>(0u, 0u);
     if ORDERED {
-        var i = pixel;
-        for (var f = 0u; f < params.frames; f++) {
-            let m = mask_at(i);
-            let level = level_of(i, m);
-            let finite = level != UNUSABLE;
-            all |= m | select(NO_DATA, 0u, finite);
-            best = min(best, level);
-            if VARIANCE { negative += select(0u, 1u, variance_below(i)); }
-            see(i, value_at(i, f), weight_at(i, f), finite);
-            i += params.pixels;
-        }
+        grade_all(pixel);
         judge();
         // What is odd would be in vain.
         if !odd { rejected = reject(pixel); }
@@ -461,23 +483,29 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var frame_of_choice = 0u;
     var least = real(0);
     var i = pixel;
-    for (var f = 0u; f < params.frames; f++) {
+    for (var f = 0u; f < FRAMES; f++) {
+        let d = data_at(i);
+        let v = variance_at(i);
         let m = mask_at(i);
         var used = false;
         var better = false;
-        let x = value_at(i, f);
-        let w = weight_at(i, f);
+        let x = value_of(d, f);
+        let w = weight_of(v, f);
         if ORDERED {
             used = is_in(i, f);
+            if REJECT == SIGCLIP || REJECT == MINMAX {
+                used = stays(key_of(x), used);
+                put_in(i, f, used);
+            }
         } else {
-            let level = level_of(i, m);
+            let level = level_at(d, v, m);
             let finite = level != UNUSABLE;
             all |= m | select(NO_DATA, 0u, finite);
             better = level < best;
             best = min(best, level);
             used = finite && level == best;
-            if VARIANCE { negative += select(0u, 1u, variance_below(i)); }
-            see(i, x, w, finite);
+            if VARIANCE { negative += select(0u, 1u, is_below(v)); }
+            see(d, v, x, w, finite);
         }
         bits = select(bits, 0u, better);
         bits |= select(0u, m, used);
@@ -531,7 +559,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         heavy = real(0);
         sum = NOTHING;
         i = pixel;
-        for (var f = 0u; f < params.frames; f++) {
+        for (var f = 0u; f < FRAMES; f++) {
             let used = is_left(i, f);
             let x = value_at(i, f);
             let w = weight_at(i, f);
@@ -550,7 +578,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if SCATTERS || COMBINE == STD {
         var furthest = real(0);
         i = pixel;
-        for (var f = 0u; f < params.frames; f++) {
+        for (var f = 0u; f < FRAMES; f++) {
             let used = is_left(i, f);
             let x = value_at(i, f);
             if COMBINE == STD {
@@ -625,7 +653,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var v = 0u; v < SHARED; v++) {
             var shift = NOTHING;
             i = pixel;
-            for (var f = 0u; f < params.frames; f++) {
+            for (var f = 0u; f < FRAMES; f++) {
                 var used = is_left(i, f);
                 if EXTREME { used = f == frame_of_choice; }
                 // In pairs: deviations times what is about the same in all frames cancel.
@@ -654,7 +682,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         // Some drivers end loops after so many turns (llvmpipe after 65,535 in all): then this one ends early too.
         var again = 0u;
         i = pixel;
-        for (var f = 0u; f < params.frames; f++) {
+        for (var f = 0u; f < FRAMES; f++) {
             again += select(0u, 1u, is_in(i, f));
             i += params.pixels;
         }

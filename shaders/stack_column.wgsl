@@ -19,20 +19,40 @@ fn put_in(i: u32, frame: u32, is: bool) {
     ins[at] = (ins[at] & ~(1u << bit)) | (select(0u, 1u, is) << bit);
 }
 
-fn fill(pixel: u32) -> u32 {
+// What is in is known once all are graded.
+fn none_in() {}
+
+fn grade_all(pixel: u32) {
+    var i = pixel;
+    for (var f = 0u; f < FRAMES; f++) {
+        keys[i] = grade(i, f);
+        i += params.pixels;
+    }
+}
+
+fn keep(pixel: u32) -> u32 {
     var n = 0u;
     var i = pixel;
-    for (var f = 0u; f < params.frames; f++) {
+    for (var f = 0u; f < FRAMES; f++) {
         let is = is_in(i, f);
-        keys[i] = select(TOP, key_at(i, f), is);
+        keys[i] = select(TOP, keys[i], is);
         n += select(0u, 1u, is);
         i += params.pixels;
     }
     return n;
 }
 
+fn fill(pixel: u32) -> u32 {
+    var i = pixel;
+    for (var f = 0u; f < FRAMES; f++) {
+        keys[i] = key_at(i, f);
+        i += params.pixels;
+    }
+    return keep(pixel);
+}
+
 fn compare(pixel: u32, i: u32, d: u32) {
-    if i + d >= params.frames { return; }
+    if i + d >= FRAMES { return; }
     let a = pixel + i * params.pixels;
     let b = a + d * params.pixels;
     let x = keys[a];
@@ -48,7 +68,7 @@ fn place(j: u32, p: u32, r: u32) -> u32 {
 
 // The rounds of src/kernels/stack/network.rs; eight comparisons at a time, which touch no sample twice.
 fn sort(pixel: u32) {
-    let n = params.frames;
+    let n = FRAMES;
     if n < 2u { return; }
     let top = 1u << (31u - countLeadingZeros(n - 1u));
     for (var p = top; p > 0u; p /= 2u) {
@@ -74,7 +94,7 @@ fn sort(pixel: u32) {
     }
 }
 
-fn at(pixel: u32, k: u32) -> real { return keys[pixel + min(k, params.frames - 1u) * params.pixels]; }
+fn at(pixel: u32, k: u32) -> real { return keys[pixel + min(k, FRAMES - 1u) * params.pixels]; }
 
 fn each_sum(pixel: u32) {
     for (var k = lo; k < hi; k++) { visit_sum(k, at(pixel, k)); }

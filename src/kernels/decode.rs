@@ -227,6 +227,14 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
+    /// Of planes that were decoded to f32, and to masks.
+    pub(crate) const VALUES: Constants = Constants::native(DType::F32);
+    pub(crate) const MASKS: Constants = Constants::native(DType::U32);
+
+    const fn native(stored: DType) -> Self {
+        Constants { stored: stored as u32, swap: false, flip: false, lookup: false, has_blank: false }
+    }
+
     /// By the names of the shader.
     pub(crate) fn named(&self) -> Vec<(&'static str, f64)> {
         let flag = |name, on| (name, f64::from(u8::from(on)));
@@ -245,7 +253,8 @@ pub(crate) struct Decode<T>(std::marker::PhantomData<T>);
 
 impl<T: Real> Kernel for Decode<T> {
     const STEM: &'static str = "decode";
-    const WGSL: &'static str = include_str!("../../shaders/decode.wgsl");
+    const WGSL: &'static str =
+        concat!(include_str!("../../shaders/stored.wgsl"), include_str!("../../shaders/decode.wgsl"));
     type Params = Params;
     type Cpu<'a> = (&'a PixelFormat, &'a [u8], &'a mut [T]);
 

@@ -19,7 +19,7 @@ pub(crate) fn prelude<T: Real>() -> String {
         DType::F64 => include_str!("../../shaders/prelude_f64.wgsl"),
         _ => include_str!("../../shaders/prelude_f32.wgsl"),
     };
-    [prelude, include_str!("../../shaders/pair.wgsl")].concat()
+    [prelude, include_str!("../../shaders/stored.wgsl"), include_str!("../../shaders/pair.wgsl")].concat()
 }
 
 /// What both engines need of a kernel.
@@ -78,12 +78,23 @@ mod tests {
         assert_eq!(layout(&module::<decode::Decode<f32>>()), decode);
     }
 
+    /// Planes as files have them.
+    fn raw_bytes() -> stack::wgsl::Raw {
+        let bytes =
+            |stored: DType, flip| decode::Constants { stored: stored as u32, swap: true, flip, ..Default::default() };
+        stack::wgsl::Raw {
+            data: bytes(DType::I16, true),
+            variance: bytes(DType::F32, false),
+            mask: bytes(DType::U8, false),
+        }
+    }
+
     /// Every method, with the column in variables and in storage, as valid shaders.
     #[test]
     fn stacks_are_written_out_as_valid_shaders() {
-        use stack::wgsl::{Has, source};
+        use stack::wgsl::{Has, Raw, source};
         use stack::{Clip, Combine, Errors, Method, Reject};
-        let params = offsets!(stack::Params: frames, pixels, opaque_zero, passes, forbidden);
+        let params = offsets!(stack::Params: pixels, opaque_zero, forbidden);
         let clip = Clip { lsigma: f64::INFINITY, ..Clip::default() };
         let rejects = [
             Reject::None,
@@ -108,13 +119,16 @@ mod tests {
                         ratio: errors == Errors::Both,
                         weights: on,
                         shared: usize::from(on) * 2,
+                        levels: if on { 7 } else { 3 },
                     };
                     let what = format!("{method:?} {has:?}");
-                    for text in [
-                        [prelude::<f32>(), source::<f32>(&method, &has)].concat(),
-                        [prelude::<f64>(), source::<f64>(&method, &has)].concat(),
-                    ] {
-                        assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
+                    for raw in [Raw::DECODED, raw_bytes()] {
+                        for text in [
+                            [prelude::<f32>(), source::<f32>(&method, &has, &raw)].concat(),
+                            [prelude::<f64>(), source::<f64>(&method, &has, &raw)].concat(),
+                        ] {
+                            assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
+                        }
                     }
                 }
             }

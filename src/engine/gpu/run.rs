@@ -26,6 +26,8 @@ const SLOTS: usize = 2;
 pub(super) const LANES: usize = 64;
 /// Workgroups that WebGPU allows in one dimension.
 const GROUPS: usize = 65_535;
+/// The pixels of a tile are a multiple of this.
+const WHOLE: usize = 16;
 /// Raw bytes of a tile are no more than this: enough to hide a dispatch, few enough to keep several in flight.
 const RAW_BYTES: u64 = 64 << 20;
 
@@ -145,6 +147,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
             let stride = cube.stride(pixels);
             let planes = &cube.planes;
             let raw_buffer = buffers.storage("raw", (stride * planes.len()) as u64)?;
+            if cube.direct.is_some() {
+                samples.push(raw_buffer.clone());
+                raw.push(raw_buffer);
+                continue;
+            }
             // New buffers are zero: frames without a mask stay good.
             let sample_buffer = buffers.storage("samples", (cube.sample.size() * pixels * planes.len()) as u64)?;
             let upload = |i: usize| planes[i].as_ref().map(|(_, upload)| upload);
@@ -177,7 +184,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             samples.push(if planes.is_empty() { absent.clone() } else { sample_buffer });
         }
         let work::Made { passes, kernel, bind, out, marks } =
-            work::make::<T>(engine, job, pixels, &samples, &absent, &mut buffers)?;
+            work::make::<T>(engine, job, pixels, &cubes, &samples, &absent, &mut buffers)?;
 
         let staging_bytes: usize = cubes.iter().map(|c| c.stride(pixels) * c.planes.len()).sum();
         // Each plane starts at a multiple of 16.
@@ -229,7 +236,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
     }
 
     pub(crate) fn tile_pixels(&self) -> usize {
-        self.pixels
+        self.pixels.min(self.job.pixels)
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -380,7 +387,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let sum = |bytes: fn(&CubePlan) -> usize| -> u64 {
         cubes.iter().map(|c| (bytes(c) * c.planes.len()) as u64).sum::<u64>().max(1)
     };
-    let (raw, samples) = (sum(|c| c.width), sum(|c| c.sample.size()));
+    let (raw, samples) = (sum(|c| c.width), sum(CubePlan::sample_size));
     let (result, widest_result) = work::result_bytes::<T>(job);
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
     let (inner, widest_inner) = work::inner_bytes::<T>(job);
@@ -390,7 +397,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let budget = memory.saturating_sub(aside);
     let limits = engine.device.limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    let widest = cubes.iter().map(|c| (c.width.max(c.sample.size()) * c.planes.len()) as u64).max().unwrap_or(1);
+    let widest = cubes.iter().map(|c| (c.width.max(c.sample_size()) * c.planes.len()) as u64).max().unwrap_or(1);
     let most = cubes.iter().map(|c| c.planes.len()).max().unwrap_or(0);
     let by_limits = [
         (budget / per_pixel),
@@ -399,9 +406,10 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
         (binding.saturating_sub(8 * most as u64)) / widest.max(widest_result).max(widest_inner),
         limits.max_buffer_size / raw.max(result) / 2,
         (LANES * GROUPS) as u64,
-        job.pixels as u64,
     ];
-    let pixels = by_limits.into_iter().min().unwrap_or(0) as usize;
+    // Whole words of raw bytes in each plane, whatever their type.
+    let most_pixels = by_limits.into_iter().min().unwrap_or(0) as usize / WHOLE * WHOLE;
+    let pixels = most_pixels.min(job.pixels.next_multiple_of(WHOLE));
     let least = LEAST_PIXELS.min(job.pixels);
     if (budget / per_pixel) < least as u64 {
         let needed = (least as u64 * (per_pixel * 4 / 3 + 4)).max(least as u64 * per_pixel + aside);

@@ -125,13 +125,38 @@ pub(super) struct CubePlan {
     pub sample: Sample,
     /// Bytes a pixel in the raw buffer: of the widest plane.
     pub width: usize,
+    /// The kernel reads the raw bytes, all of this form; nothing is decoded before.
+    pub direct: Option<decode::Constants>,
 }
 
 impl CubePlan {
     pub(super) fn new(job: &Job<'_>, inputs: impl Iterator<Item = Option<usize>>, sample: Sample) -> Self {
         let planes: Vec<_> = inputs.map(|i| i.map(|i| (i, Upload::of(job.inputs[i], sample)))).collect();
         let width = planes.iter().flatten().map(|(_, u)| u.stored.size()).max().unwrap_or(1);
-        CubePlan { planes, sample, width }
+        CubePlan { planes, sample, width, direct: None }
+    }
+
+    /// Left as they are, for a kernel that reads raw bytes, if all planes are there and alike, and need neither a table nor
+    /// 64 bits.
+    pub(super) fn as_they_are(self) -> Self {
+        let form = |plane: &Option<(usize, Upload)>| plane.as_ref().map(|(_, upload)| upload.constants);
+        let first = self.planes.first().and_then(form);
+        let alike = self.planes.iter().all(|plane| form(plane) == first);
+        let fits = |c: &decode::Constants| self.sample != Sample::F64 && !c.lookup;
+        CubePlan { direct: first.filter(|c| alike && fits(c)), ..self }
+    }
+
+    /// How a kernel reads them.
+    pub(super) fn as_read(&self) -> decode::Constants {
+        match self.sample {
+            Sample::Mask => self.direct.unwrap_or(decode::Constants::MASKS),
+            Sample::F32 | Sample::F64 => self.direct.unwrap_or(decode::Constants::VALUES),
+        }
+    }
+
+    /// Bytes a pixel of the decoded samples.
+    pub(super) fn sample_size(&self) -> usize {
+        if self.direct.is_some() { 0 } else { self.sample.size() }
     }
 
     /// Bytes of a plane of `pixels` in the raw buffer: whole words.

@@ -9,7 +9,7 @@ use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::dtype::DType;
 use crate::engine::CpuEngine;
 use crate::kernels::expr::{self, wgsl};
-use crate::kernels::stack::wgsl::{self as stack_wgsl, Has};
+use crate::kernels::stack::wgsl::{self as stack_wgsl, Has, Raw};
 use crate::kernels::stack::{self, Affine, Combine, Reject};
 use crate::kernels::stack::{lmedian_factor, median_factor, minmax_part};
 use crate::real::Real;
@@ -57,7 +57,7 @@ pub(super) fn cubes<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
         Work::Stack(Stacking { computed: Some(computed), .. }) => frames::cubes(job, computed),
         Work::Stack(stack) => {
             let cube = |c: usize, used: bool, sample: Sample| {
-                CubePlan::new(job, stack.frames.iter().filter(|_| used).map(|f| f[c]), sample)
+                CubePlan::new(job, stack.frames.iter().filter(|_| used).map(|f| f[c]), sample).as_they_are()
             };
             vec![
                 cube(DATA, true, Sample::real::<T>()),
@@ -116,14 +116,16 @@ fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
         ratio: job.outputs.ratio,
         weights: job.outputs.weight && weighted,
         shared: stack.computed.map_or(0, |c| c.shares.variables),
+        levels: stack.levels.count(),
     }
 }
 
-/// Pipeline, buffers for the results, and the bind group. `samples` are those of [`cubes`].
+/// Pipeline, buffers for the results, and the bind group. `samples` are those of `cubes`, which are [`cubes`].
 pub(super) fn make<T: Real>(
     engine: &GpuEngine,
     job: &Job<'_>,
     pixels: usize,
+    cubes: &[CubePlan],
     samples: &[wgpu::Buffer],
     absent: &wgpu::Buffer,
     buffers: &mut Buffers<'_>,
@@ -141,7 +143,15 @@ pub(super) fn make<T: Real>(
             bindings.extend([on(wide, Binding::Read); 2]);
             bindings.push(on(stores, Binding::Write));
             bindings.push(on(has.shared > 0, Binding::Read));
-            let source = [kernels::prelude::<T>(), stack_wgsl::source::<T>(&stack.method, &has)].concat();
+            let raw = match &stack.computed {
+                None => Raw {
+                    data: cubes[DATA].as_read(),
+                    variance: cubes[VARIANCE].as_read(),
+                    mask: cubes[MASK].as_read(),
+                },
+                Some(_) => Raw::DECODED,
+            };
+            let source = [kernels::prelude::<T>(), stack_wgsl::source::<T>(&stack.method, &has, &raw)].concat();
             let label = format!("stack of {} {} frames", has.frames, T::DTYPE);
             let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
             let uniform = buffers.uniform("stack params", bytemuck::bytes_of(&stack_params(stack, pixels)))?;
@@ -368,17 +378,7 @@ fn word(bytes: &[u8], i: usize) -> u32 {
 }
 
 fn stack_params(job: &Stacking<'_>, pixels: usize) -> stack::Params {
-    let passes = match &job.method.reject {
-        Reject::SigClip(clip) | Reject::VarClip(clip) => clip.passes(),
-        _ => 0,
-    };
-    stack::Params {
-        frames: job.count() as u32,
-        pixels: pixels as u32,
-        opaque_zero: 0,
-        passes,
-        forbidden: *job.levels.forbidden(),
-    }
+    stack::Params { pixels: pixels as u32, opaque_zero: 0, pad_a: 0, pad_b: 0, forbidden: *job.levels.forbidden() }
 }
 
 /// `rows` of `shaders/stack.wgsl`.

@@ -40,6 +40,12 @@ impl Levels {
         self.forbidden.iter().map(|f| u32::from(bits & f != 0)).sum()
     }
 
+    /// How many there are besides the last, which admits every bit.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn count(&self) -> usize {
+        self.forbidden.iter().rposition(|f| *f != 0).map_or(0, |last| last + 1)
+    }
+
     pub(crate) fn forbidden(&self) -> &[u32; MAX_LEVELS] {
         &self.forbidden
     }

@@ -155,13 +155,12 @@ pub(crate) struct Stack<T>(std::marker::PhantomData<T>);
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Params {
-    pub frames: u32,
     /// Pixels of the tile: stride of the planes.
     pub pixels: u32,
     /// Always 0, but the shader's compiler does not know.
     pub opaque_zero: u32,
-    /// Most passes of a clipping.
-    pub passes: u32,
+    pub pad_a: u32,
+    pub pad_b: u32,
     pub forbidden: [u32; MAX_LEVELS],
 }
 

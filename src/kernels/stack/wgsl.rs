@@ -11,6 +11,7 @@ use super::network::network;
 use super::{Combine, Method, Reject, Stack};
 use crate::dtype::DType;
 use crate::kernels::Kernel;
+use crate::kernels::decode::Constants;
 use crate::real::Real;
 
 /// Most frames whose column is written out: longer lines take a driver's compiler longer than they save.
@@ -34,6 +35,21 @@ pub(crate) struct Has {
     pub weights: bool,
     /// Variables that frames share: each frame has a plane for each, variable after variable.
     pub shared: usize,
+    /// Levels of the DQ hierarchy that are there.
+    pub levels: usize,
+}
+
+/// What lies in the planes that the shader reads: decoded samples, or the bytes of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Raw {
+    pub data: Constants,
+    pub variance: Constants,
+    pub mask: Constants,
+}
+
+impl Raw {
+    pub(crate) const DECODED: Raw =
+        Raw { data: Constants::VALUES, variance: Constants::VALUES, mask: Constants::MASKS };
 }
 
 impl Has {
@@ -92,7 +108,7 @@ pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
 const MOST_SIGMA: f64 = 1e9;
 
 /// The shader of a method, without what stands in front of every kernel.
-pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
+pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     let wide = T::DTYPE == DType::F64;
     let combine = match method.combine {
         Combine::WtMean if !has.variance => Combine::Mean,
@@ -161,6 +177,18 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
     };
     line(format_args!("const REJECT: u32 = {place}u;"));
     line(format_args!("const RATIO_PLANE: u32 = {}u;", 2 + usize::from(has.both)));
+    // Constants, not parameters: a software driver would write the whole shader anew for each value of a parameter that a
+    // loop ends by, tile after tile.
+    line(format_args!("const FRAMES: u32 = {}u;", has.frames));
+    line(format_args!("const PASSES: u32 = {}u;", clip.map_or(0, |c| c.passes())));
+    line(format_args!("const LEVELS: u32 = {}u;", has.levels));
+    for (name, Constants { stored, swap, flip, .. }) in
+        [("DATA", raw.data), ("VARIANCE", raw.variance), ("MASK", raw.mask)]
+    {
+        line(format_args!("const {name}_STORED: u32 = {stored}u;"));
+        line(format_args!("const {name}_SWAP: bool = {swap};"));
+        line(format_args!("const {name}_FLIP: bool = {flip};"));
+    }
     line(format_args!("const SHARED: u32 = {}u;", has.shared));
     line(format_args!("const WEIGHT_PLANE: u32 = {}u;", has.reals() - 1));
     let suffix = if wide { "lf" } else { "f" };
@@ -203,6 +231,9 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has) -> String {
 const NO_COLUMN: &str = "
 fn is_in(i: u32, frame: u32) -> bool { return false; }
 fn put_in(i: u32, frame: u32, is: bool) {}
+fn none_in() {}
+fn grade_all(pixel: u32) {}
+fn keep(pixel: u32) -> u32 { return 0u; }
 fn fill(pixel: u32) -> u32 { return 0u; }
 fn sort(pixel: u32) {}
 fn at(pixel: u32, k: u32) -> real { return real(0); }
@@ -226,12 +257,23 @@ fn straight(n: usize, out: &mut String) {
     line(format_args!("fn put_in(i: u32, frame: u32, is: bool) {{"));
     line(format_args!("    bits_in = (bits_in & ~(1u << frame)) | (select(0u, 1u, is) << frame);"));
     line(format_args!("}}"));
-    line(format_args!("fn fill(pixel: u32) -> u32 {{"));
+    line(format_args!("fn none_in() {{ bits_in = 0u; }}"));
+    for (name, read) in [("grade_all", "grade"), ("refill", "key_at")] {
+        line(format_args!("fn {name}(pixel: u32) {{"));
+        for k in 0..n {
+            line(format_args!("    v{k} = {read}(pixel + {k}u * params.pixels, {k}u);"));
+        }
+        line(format_args!("}}"));
+    }
+    line(format_args!("fn keep(pixel: u32) -> u32 {{"));
     for k in 0..n {
-        let i = if k == 0 { "pixel".to_string() } else { format!("pixel + {k}u * params.pixels") };
-        line(format_args!("    v{k} = select(TOP, key_at({i}, {k}u), is_in(0u, {k}u));"));
+        line(format_args!("    v{k} = select(TOP, v{k}, is_in(0u, {k}u));"));
     }
     line(format_args!("    return countOneBits(bits_in);"));
+    line(format_args!("}}"));
+    line(format_args!("fn fill(pixel: u32) -> u32 {{"));
+    line(format_args!("    refill(pixel);"));
+    line(format_args!("    return keep(pixel);"));
     line(format_args!("}}"));
     line(format_args!("fn sort(pixel: u32) {{"));
     line(format_args!("    var t = real(0);"));
