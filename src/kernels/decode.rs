@@ -231,6 +231,16 @@ impl Constants {
     pub(crate) const VALUES: Constants = Constants::native(DType::F32);
     pub(crate) const MASKS: Constants = Constants::native(DType::U32);
 
+    /// Bytes of a number.
+    pub(crate) fn size(&self) -> usize {
+        match self.stored {
+            0 | 1 => 1,
+            2 | 3 => 2,
+            6 | 7 | 9 => 8,
+            _ => 4,
+        }
+    }
+
     const fn native(stored: DType) -> Self {
         Constants { stored: stored as u32, swap: false, flip: false, lookup: false, has_blank: false }
     }

@@ -117,15 +117,15 @@ mod tests {
                         nonfinite: on,
                         both: errors == Errors::Both,
                         ratio: errors == Errors::Both,
-                        weights: on,
-                        shared: usize::from(on) * 2,
+                        weights: errors == Errors::Both,
+                        shared: if errors == Errors::Both { 2 } else { 0 },
                         levels: if on { 7 } else { 3 },
                     };
                     let what = format!("{method:?} {has:?}");
                     for raw in [Raw::DECODED, raw_bytes()] {
                         for text in [
-                            [prelude::<f32>(), source::<f32>(&method, &has, &raw)].concat(),
-                            [prelude::<f64>(), source::<f64>(&method, &has, &raw)].concat(),
+                            source::<f32>(&method, &has, &raw),
+                            source::<f64>(&method, &has, &raw),
                         ] {
                             assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
                         }

@@ -63,6 +63,8 @@ pub(crate) struct Run<'a, T: Real> {
     /// Those that compute frames.
     passes: Vec<frames::Pass>,
     kernel: Pipeline,
+    /// Pixels of a lane of it.
+    lane: usize,
     kernel_bind: wgpu::BindGroup,
     out: Vec<Outcome>,
     /// Marks of pixels that are set, not written: they are cleared before each tile.
@@ -183,7 +185,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             raw.push(raw_buffer);
             samples.push(if planes.is_empty() { absent.clone() } else { sample_buffer });
         }
-        let work::Made { passes, kernel, bind, out, marks } =
+        let work::Made { passes, kernel, lane, bind, out, marks } =
             work::make::<T>(engine, job, pixels, &cubes, &samples, &absent, &mut buffers)?;
 
         let staging_bytes: usize = cubes.iter().map(|c| c.stride(pixels) * c.planes.len()).sum();
@@ -220,6 +222,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             groups,
             passes,
             kernel,
+            lane,
             kernel_bind: bind,
             out,
             marks,
@@ -299,7 +302,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             }
             pass.set_pipeline(&self.kernel.pipeline);
             pass.set_bind_group(0, &self.kernel_bind, &[]);
-            pass.dispatch_workgroups(groups_x, 1, 1);
+            pass.dispatch_workgroups(self.pixels.div_ceil(LANES * self.lane) as u32, 1, 1);
         }
         let mut at = 0;
         for out in &self.out {

@@ -138,7 +138,7 @@ impl CubePlan {
 
     /// Left as they are, for a kernel that reads raw bytes, if all planes are there and alike, and need neither a table nor
     /// 64 bits.
-    pub(super) fn as_they_are(self) -> Self {
+    pub(super) fn raw_if_alike(self) -> Self {
         let form = |plane: &Option<(usize, Upload)>| plane.as_ref().map(|(_, upload)| upload.constants);
         let first = self.planes.first().and_then(form);
         let alike = self.planes.iter().all(|plane| form(plane) == first);

@@ -14,7 +14,7 @@ use crate::kernels::stack::{self, Affine, Combine, Reject};
 use crate::kernels::stack::{lmedian_factor, median_factor, minmax_part};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
-use crate::{Error, Result, kernels};
+use crate::{Error, Result};
 
 /// In `out_info`: the pixel is not for the device.
 const ODD: u32 = 1 << 31;
@@ -45,6 +45,8 @@ pub(super) fn result_len(bytes: u64, n: usize) -> u64 {
 pub(super) struct Made {
     pub passes: Vec<frames::Pass>,
     pub kernel: Pipeline,
+    /// Pixels of a lane of the kernel.
+    pub lane: usize,
     pub bind: wgpu::BindGroup,
     pub out: Vec<Outcome>,
     /// Marks that are set by the passes.
@@ -57,7 +59,7 @@ pub(super) fn cubes<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
         Work::Stack(Stacking { computed: Some(computed), .. }) => frames::cubes(job, computed),
         Work::Stack(stack) => {
             let cube = |c: usize, used: bool, sample: Sample| {
-                CubePlan::new(job, stack.frames.iter().filter(|_| used).map(|f| f[c]), sample).as_they_are()
+                CubePlan::new(job, stack.frames.iter().filter(|_| used).map(|f| f[c]), sample).raw_if_alike()
             };
             vec![
                 cube(DATA, true, Sample::real::<T>()),
@@ -151,7 +153,8 @@ pub(super) fn make<T: Real>(
                 },
                 Some(_) => Raw::DECODED,
             };
-            let source = [kernels::prelude::<T>(), stack_wgsl::source::<T>(&stack.method, &has, &raw)].concat();
+            let source = stack_wgsl::source::<T>(&stack.method, &has, &raw);
+            let lane = stack_wgsl::pixels_of_lane::<T>(&stack.method, &has);
             let label = format!("stack of {} {} frames", has.frames, T::DTYPE);
             let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
             let uniform = buffers.uniform("stack params", bytemuck::bytes_of(&stack_params(stack, pixels)))?;
@@ -197,7 +200,7 @@ pub(super) fn make<T: Real>(
             ];
             let bind = engine.bind(&kernel, &bound)?;
             out.insert(has.reals(), info);
-            Ok(Made { passes, kernel, bind, out, marks })
+            Ok(Made { passes, kernel, lane, bind, out, marks })
         }
         Work::Expr(program) => {
             let mut bindings = vec![Binding::Uniform];
@@ -227,7 +230,7 @@ pub(super) fn make<T: Real>(
             ];
             let bind = engine.bind(&kernel, &bound)?;
             let out = [Some(data), variance, mask, Some(odd)].into_iter().flatten().collect();
-            Ok(Made { passes: Vec::new(), kernel, bind, out, marks: None })
+            Ok(Made { passes: Vec::new(), kernel, lane: 1, bind, out, marks: None })
         }
     }
 }

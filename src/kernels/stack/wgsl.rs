@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use super::network::network;
 use super::{Combine, Method, Reject, Stack};
 use crate::dtype::DType;
-use crate::kernels::Kernel;
 use crate::kernels::decode::Constants;
+use crate::kernels::{Kernel, prelude};
 use crate::real::Real;
 
 /// Most frames whose column is written out: longer lines take a driver's compiler longer than they save.
@@ -107,7 +107,25 @@ pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
 /// Its square times a variance must be a number.
 const MOST_SIGMA: f64 = 1e9;
 
-/// The shader of a method, without what stands in front of every kernel.
+/// Whether the shader is the one for what is plain: four pixels a lane.
+fn is_plain<T: Real>(method: &Method, has: &Has) -> bool {
+    T::DTYPE == DType::F32
+        && matches!(method.combine, Combine::Mean | Combine::Sum)
+        && method.reject == Reject::None
+        && method.errors.propagates()
+        && !method.errors.scatters()
+        && has.variance
+        && has.mask
+        && has.shared == 0
+        && has.reals() == 2
+}
+
+/// Pixels of a lane.
+pub(crate) fn pixels_of_lane<T: Real>(method: &Method, has: &Has) -> usize {
+    if is_plain::<T>(method, has) { 4 } else { 1 }
+}
+
+/// The shader of a method.
 pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     let wide = T::DTYPE == DType::F64;
     let combine = match method.combine {
@@ -207,6 +225,14 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     line(format_args!("const SLACK: real = {};", power(ends.slack)));
     let top = if wide { format!("{:e}lf", f64::MAX) } else { format!("{:e}f", f64::from(f32::MAX)) };
     line(format_args!("const TOP: real = {top};"));
+    if is_plain::<T>(method, has) {
+        out.push_str(include_str!("../../../shaders/stored.wgsl"));
+        out.push_str("alias real = f32;\n");
+        quads(raw, &mut out);
+        out.push_str(include_str!("../../../shaders/stack_plain.wgsl"));
+        return out;
+    }
+    out.push_str(&prelude::<T>());
     out.push_str(Stack::<T>::WGSL);
     if has.shared > 0 {
         let real = if wide { "f64" } else { "f32" };
@@ -242,6 +268,27 @@ fn each_square(pixel: u32) {}
 fn each_limit(pixel: u32) {}
 fn each_equal(pixel: u32) {}
 ";
+
+/// Four numbers of a plane at once, from as many words as they take.
+fn quads(raw: &Raw, out: &mut String) {
+    let planes = [("data", raw.data, "f32_bits"), ("variance", raw.variance, "f32_bits"), ("mask", raw.mask, "masks")];
+    for (k, (name, constants, convert)) in planes.into_iter().enumerate() {
+        let (words, numbers) = match (constants.size(), constants.swap) {
+            (1, _) => ("u32", "quarters(WORDS)"),
+            (2, false) => ("vec2<u32>", "halves(WORDS, false)"),
+            (2, true) => ("vec2<u32>", "halves(WORDS, true)"),
+            (_, false) => ("vec4<u32>", "WORDS"),
+            (_, true) => ("vec4<u32>", "swap_words(WORDS)"),
+        };
+        let upper = name.to_uppercase();
+        let numbers = numbers.replace("WORDS", &format!("{name}_words[i]"));
+        let _ = writeln!(out, "@group(0) @binding({}) var<storage, read> {name}_words: array<{words}>;", k + 1);
+        let _ = writeln!(
+            out,
+            "fn {name}_quad(i: u32) -> vec4<u32> {{ return {convert}({numbers}, {upper}_STORED, {upper}_FLIP); }}"
+        );
+    }
+}
 
 /// The column in variables.
 fn straight(n: usize, out: &mut String) {
