@@ -76,7 +76,7 @@ pub use stack::{
     BitNames, Clip, Combine, ExplainedPass, ExplainedResult, ExplainedSample, Explanation, ExtensionPlan, Fate,
     Flavour, Hierarchy, Map, Reject, Stack, StackPlan, VarianceFrom,
 };
-pub use stats::Stats;
+pub use stats::{DeviceSeconds, Stats};
 pub use unit::Unit;
 pub use wcs::Wcs;
 pub use window::Window;

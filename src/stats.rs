@@ -28,8 +28,31 @@ pub struct Stats {
     pub peak_host_bytes: u64,
     /// Bytes of device buffers. On a software adapter they are part of the host's.
     pub peak_device_bytes: u64,
+    /// What the device spent on it, where it has a clock.
+    pub device_seconds: Option<DeviceSeconds>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
+}
+
+/// Seconds by the device's clock, over all tiles. Tiles overlap, so they can come to more than the run took; what the host
+/// needs to fill staging memory and to take results from it is not in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct DeviceSeconds {
+    /// Copies from staging memory; 0 where kernels read that.
+    pub upload: f64,
+    /// Decoding and computing.
+    pub kernels: f64,
+    /// Copies to memory that the host can read.
+    pub readback: f64,
+}
+
+impl std::ops::AddAssign for DeviceSeconds {
+    fn add_assign(&mut self, other: Self) {
+        self.upload += other.upload;
+        self.kernels += other.kernels;
+        self.readback += other.readback;
+    }
 }
 
 impl Stats {
@@ -48,6 +71,9 @@ impl Stats {
             "rejected": self.rejected,
             "peak_host_bytes": self.peak_host_bytes,
             "peak_device_bytes": self.peak_device_bytes,
+            "device_seconds": self.device_seconds.map(|s| {
+                serde_json::json!({ "upload": s.upload, "kernels": s.kernels, "readback": s.readback })
+            }),
         })
     }
 }

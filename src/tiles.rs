@@ -19,7 +19,7 @@ use crate::kernels::expr::Program;
 use crate::kernels::stack::{Affine, Levels, Method, Shares, Tally};
 use crate::plane::Plane;
 use crate::real::Real;
-use crate::{Error, Result, Stats};
+use crate::{DeviceSeconds, Error, Result, Stats};
 
 /// What is to be computed.
 pub(crate) struct Job<'a> {
@@ -272,10 +272,17 @@ pub(crate) struct Counters {
     pub bytes_downloaded: u64,
     pub peak_host_bytes: u64,
     pub peak_device_bytes: u64,
+    pub device_seconds: Option<DeviceSeconds>,
     pub warnings: Vec<String>,
 }
 
 impl Counters {
+    fn spend(&mut self, seconds: Option<DeviceSeconds>) {
+        if let Some(seconds) = seconds {
+            *self.device_seconds.get_or_insert_default() += seconds;
+        }
+    }
+
     pub(crate) fn add(&mut self, other: Counters) {
         self.tiles += other.tiles;
         self.tally += other.tally;
@@ -283,6 +290,7 @@ impl Counters {
         self.bytes_downloaded += other.bytes_downloaded;
         self.peak_host_bytes = self.peak_host_bytes.max(other.peak_host_bytes);
         self.peak_device_bytes = self.peak_device_bytes.max(other.peak_device_bytes);
+        self.spend(other.device_seconds);
         self.warn(other.warnings);
     }
 
@@ -313,6 +321,7 @@ impl Counters {
             rejected: self.tally.rejected,
             peak_host_bytes: self.peak_host_bytes,
             peak_device_bytes: self.peak_device_bytes,
+            device_seconds: self.device_seconds,
             warnings,
             ..Stats::default()
         }
@@ -399,7 +408,7 @@ pub(crate) fn outline<T: Real + Default>(engine: &Engine, job: &Job<'_>, memory:
     }
     let runner = Runner::<T>::new(engine, job, memory)?;
     let tile_pixels = whole(runner.tile_pixels(), [job.band(), job.row], job.pixels);
-    let (_, _, device_bytes) = runner.traffic();
+    let device_bytes = runner.traffic().device_bytes;
     Ok(Outline {
         tile_pixels,
         tiles: job.pixels.div_ceil(tile_pixels) as u64,
@@ -450,10 +459,11 @@ impl<T: Real + Default> Drive<'_, T> {
         let mut runner = Runner::new(engine, self.job, memory)?;
         let result = self.pump(&mut runner);
         // What was moved was moved, also if the run failed.
-        let (up, down, device) = runner.traffic();
-        self.counters.bytes_uploaded += up;
-        self.counters.bytes_downloaded += down;
-        self.counters.peak_device_bytes = self.counters.peak_device_bytes.max(device);
+        let traffic = runner.traffic();
+        self.counters.bytes_uploaded += traffic.uploaded;
+        self.counters.bytes_downloaded += traffic.downloaded;
+        self.counters.peak_device_bytes = self.counters.peak_device_bytes.max(traffic.device_bytes);
+        self.counters.spend(traffic.seconds);
         result
     }
 

@@ -14,7 +14,7 @@ pub use gpu::{AdapterReport, GpuEngine, adapters};
 
 use crate::real::Real;
 use crate::tiles::{Job, Tile};
-use crate::{Error, Result};
+use crate::{DeviceSeconds, Error, Result};
 
 /// What computes.
 pub enum Engine {
@@ -156,6 +156,16 @@ impl Engine {
     }
 }
 
+/// What was moved to a device and back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub uploaded: u64,
+    pub downloaded: u64,
+    /// Bytes held on it.
+    pub device_bytes: u64,
+    pub seconds: Option<DeviceSeconds>,
+}
+
 /// One job on one engine: buffers and pipelines, ready for tiles.
 pub(crate) enum Runner<'a, T: Real> {
     Cpu(cpu::Run<'a, T>),
@@ -229,10 +239,9 @@ impl<'a, T: Real + Default> Runner<'a, T> {
         }
     }
 
-    /// Bytes to the device, bytes from it, bytes held on it.
-    pub(crate) fn traffic(&self) -> (u64, u64, u64) {
+    pub(crate) fn traffic(&self) -> Traffic {
         match self {
-            Runner::Cpu(_) => (0, 0, 0),
+            Runner::Cpu(_) => Traffic::default(),
             #[cfg(feature = "gpu")]
             Runner::Gpu(r) => r.traffic(),
         }

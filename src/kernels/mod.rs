@@ -123,10 +123,7 @@ mod tests {
                     };
                     let what = format!("{method:?} {has:?}");
                     for raw in [Raw::DECODED, raw_bytes()] {
-                        for text in [
-                            source::<f32>(&method, &has, &raw),
-                            source::<f64>(&method, &has, &raw),
-                        ] {
+                        for text in [source::<f32>(&method, &has, &raw), source::<f64>(&method, &has, &raw)] {
                             assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
                         }
                     }

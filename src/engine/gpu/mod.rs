@@ -1,5 +1,6 @@
 //! The GPU engine. Only this module names `wgpu`; what it offers is blocking.
 
+mod clock;
 mod frames;
 #[cfg(feature = "cli")]
 mod limits;
@@ -160,6 +161,10 @@ impl GpuEngine {
     /// With those of these features that it has.
     fn open(adapter: &wgpu::Adapter, threads: usize, features: Features) -> Result<Self> {
         let info = adapter.get_info();
+        let mut features = features | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
+        if info.device_type == DeviceType::Cpu {
+            features |= Features::MAPPABLE_PRIMARY_BUFFERS;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ndastro"),
             required_features: adapter.features() & features,
@@ -202,6 +207,11 @@ impl GpuEngine {
     /// Its memory is host memory.
     fn is_software(&self) -> bool {
         self.info.device_type == DeviceType::Cpu
+    }
+
+    /// Whether kernels can read the memory that the host writes to, which costs them nothing there.
+    fn shares_memory(&self) -> bool {
+        self.is_software() && self.device.features().contains(Features::MAPPABLE_PRIMARY_BUFFERS)
     }
 
     pub(crate) fn threads(&self) -> usize {

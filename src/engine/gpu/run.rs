@@ -1,9 +1,10 @@
 //! One job on the GPU: buffers, and a ring of slots so that reading, transfer, kernels and readback overlap.
 //!
-//! Raw bytes go from the mapping into mapped staging memory, from there to the device in one copy a plane, are
-//! decoded into planes of samples, go through the kernel of the job, and only the result comes back. A slot owns a staging
-//! and a readback buffer; what lies between (raw bytes, samples, results) exists once, since the queue keeps its commands
-//! in order. Commands are the same for every tile: the lanes beyond the end of the last one compute what nobody reads.
+//! Raw bytes go from the mapping into mapped staging memory, from there to the device in one copy a kind of plane, go through
+//! the kernel of the job, which reads them as they are or as samples that were decoded before, and only the result comes
+//! back. A slot owns staging and readback buffers; what lies between (raw bytes, samples, results) exists once, since the
+//! queue keeps its commands in order. Where the device's memory is the host's, kernels read the staging memory itself.
+//! Commands are the same for every tile: the lanes beyond the end of the last one compute what nobody reads.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -12,16 +13,18 @@ use std::sync::mpsc::{Receiver, channel};
 use rayon::prelude::*;
 use wgpu::BufferUsages as Usage;
 
+use super::clock::{self, Clock};
 use super::upload::{CubePlan, stage};
 use super::work::{self, Outcome, result_len};
 use super::{Binding, GpuEngine, Pipeline, frames};
+use crate::engine::Traffic;
 use crate::kernels::decode::{self, Decode};
 use crate::real::Real;
 use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
-use crate::{Error, Result};
+use crate::{DeviceSeconds, Error, Result};
 
-/// Tiles in flight.
-const SLOTS: usize = 2;
+/// Tiles in flight: one is filled, one is computed, one is waited for.
+const SLOTS: usize = 3;
 /// Lanes of a workgroup, in every shader.
 pub(super) const LANES: usize = 64;
 /// Workgroups that WebGPU allows in one dimension.
@@ -30,18 +33,24 @@ const GROUPS: usize = 65_535;
 const WHOLE: usize = 16;
 /// Raw bytes of a tile are no more than this: enough to hide a dispatch, few enough to keep several in flight.
 const RAW_BYTES: u64 = 64 << 20;
+/// The same where the device is software: they should still be in a cache when they are computed.
+const RAW_BYTES_OF_SOFTWARE: u64 = 16 << 20;
 
 /// Runs of planes that are decoded alike.
 struct Group {
-    bind: wgpu::BindGroup,
     decoder: Pipeline,
     planes: u32,
 }
 
-/// Staging and readback of a tile in flight.
+/// What a tile in flight has of its own.
 struct Slot {
-    staging: wgpu::Buffer,
+    /// One for each cube.
+    staging: Vec<wgpu::Buffer>,
     readback: wgpu::Buffer,
+    /// Of the decoders, one for each group, and of the kernel.
+    decoders: Vec<wgpu::BindGroup>,
+    kernel: wgpu::BindGroup,
+    clock: Option<Clock>,
 }
 
 struct InFlight {
@@ -58,6 +67,7 @@ pub(crate) struct Run<'a, T: Real> {
     /// Capacity of a tile in pixels, and the stride of all planes.
     pixels: usize,
     cubes: Vec<CubePlan>,
+    /// One for each cube; none where staging memory is read itself.
     raw: Vec<wgpu::Buffer>,
     groups: Vec<Group>,
     /// Those that compute frames.
@@ -65,7 +75,6 @@ pub(crate) struct Run<'a, T: Real> {
     kernel: Pipeline,
     /// Pixels of a lane of it.
     lane: usize,
-    kernel_bind: wgpu::BindGroup,
     out: Vec<Outcome>,
     /// Marks of pixels that are set, not written: they are cleared before each tile.
     marks: Option<wgpu::Buffer>,
@@ -78,6 +87,7 @@ pub(crate) struct Run<'a, T: Real> {
     uploaded: u64,
     downloaded: u64,
     device_bytes: u64,
+    seconds: Option<DeviceSeconds>,
     compute: std::marker::PhantomData<T>,
 }
 
@@ -88,7 +98,7 @@ pub(super) struct Buffers<'a> {
 }
 
 impl Buffers<'_> {
-    fn make(&mut self, label: &str, size: u64, usage: Usage, mapped: bool) -> Result<wgpu::Buffer> {
+    pub(super) fn make(&mut self, label: &str, size: u64, usage: Usage, mapped: bool) -> Result<wgpu::Buffer> {
         let size = size.next_multiple_of(16).max(16);
         self.bytes += size;
         self.engine.scoped(label, || {
@@ -141,21 +151,40 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let cubes = work::cubes::<T>(job);
         // A quarter stays for the driver and its compiler, and for what the host computes.
         let aside = work::Twin::<T>::memory(&engine.twin, job, memory / 4)?;
+        let shares = engine.shares_memory();
         let pixels = capacity::<T>(engine, job, &cubes, memory, aside)?;
         let mut buffers = Buffers { engine, bytes: 0 };
         let absent = buffers.storage("absent plane", 16)?;
-        let (mut raw, mut samples, mut groups) = (Vec::new(), Vec::new(), Vec::new());
-        for cube in &cubes {
+        let raw_bytes = |cube: &CubePlan| (cube.stride(pixels) * cube.planes.len()) as u64;
+        let mut staging: Vec<Vec<wgpu::Buffer>> = Vec::new();
+        for _ in 0..SLOTS.min(job.pixels.div_ceil(pixels)) {
+            let usage = Usage::MAP_WRITE | if shares { Usage::STORAGE } else { Usage::COPY_SRC };
+            let one = |cube: &CubePlan| buffers.make("staging", raw_bytes(cube), usage, true);
+            staging.push(cubes.iter().map(one).collect::<Result<_>>()?);
+        }
+        let raw: Vec<wgpu::Buffer> = if shares {
+            Vec::new()
+        } else {
+            cubes.iter().map(|cube| buffers.storage("raw", raw_bytes(cube))).collect::<Result<_>>()?
+        };
+        // What the kernels of each slot read of each cube: raw bytes, and samples.
+        let sources: Vec<&[wgpu::Buffer]> =
+            staging.iter().map(|own| if shares { &own[..] } else { &raw[..] }).collect();
+        let mut samples: Vec<Vec<wgpu::Buffer>> = vec![Vec::new(); sources.len()];
+        let mut groups = Vec::new();
+        let mut decoders: Vec<Vec<wgpu::BindGroup>> = vec![Vec::new(); sources.len()];
+        for (c, cube) in cubes.iter().enumerate() {
             let stride = cube.stride(pixels);
             let planes = &cube.planes;
-            let raw_buffer = buffers.storage("raw", (stride * planes.len()) as u64)?;
-            if cube.direct.is_some() {
-                samples.push(raw_buffer.clone());
-                raw.push(raw_buffer);
+            if cube.direct.is_some() || planes.is_empty() {
+                for (samples, source) in samples.iter_mut().zip(&sources) {
+                    samples.push(if planes.is_empty() { absent.clone() } else { source[c].clone() });
+                }
                 continue;
             }
             // New buffers are zero: frames without a mask stay good.
             let sample_buffer = buffers.storage("samples", (cube.sample.size() * pixels * planes.len()) as u64)?;
+            samples.iter_mut().for_each(|samples| samples.push(sample_buffer.clone()));
             let upload = |i: usize| planes[i].as_ref().map(|(_, upload)| upload);
             let mut first = 0;
             while first < planes.len() {
@@ -177,26 +206,25 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     let bindings = [Binding::Uniform, Binding::Read, Binding::Read, Binding::Write];
                     let constants = upload.constants.named();
                     let decoder = engine.pipeline::<Decode<T>>(cube.sample.entry(), &bindings, &constants)?;
-                    let bind = engine.bind(&decoder, &[&uniform, &raw_buffer, &table, &sample_buffer])?;
-                    groups.push(Group { bind, decoder, planes: same as u32 });
+                    for (decoders, source) in decoders.iter_mut().zip(&sources) {
+                        decoders.push(engine.bind(&decoder, &[&uniform, &source[c], &table, &sample_buffer])?);
+                    }
+                    groups.push(Group { decoder, planes: same as u32 });
                 }
                 first += same;
             }
-            raw.push(raw_buffer);
-            samples.push(if planes.is_empty() { absent.clone() } else { sample_buffer });
         }
-        let work::Made { passes, kernel, lane, bind, out, marks } =
+        let work::Made { passes, kernel, lane, binds, out, marks } =
             work::make::<T>(engine, job, pixels, &cubes, &samples, &absent, &mut buffers)?;
 
-        let staging_bytes: usize = cubes.iter().map(|c| c.stride(pixels) * c.planes.len()).sum();
-        // Each plane starts at a multiple of 16.
+        // Each plane starts at a multiple of 16; the times come last.
         let back_bytes: u64 = out.iter().map(|o| o.len(pixels).next_multiple_of(16)).sum();
         let mut slots = Vec::new();
-        for _ in 0..SLOTS.min(job.pixels.div_ceil(pixels)) {
-            slots.push(Slot {
-                staging: buffers.make("staging", staging_bytes as u64, Usage::MAP_WRITE | Usage::COPY_SRC, true)?,
-                readback: buffers.make("readback", back_bytes, Usage::MAP_READ | Usage::COPY_DST, false)?,
-            });
+        for ((staging, decoders), kernel) in staging.into_iter().zip(decoders).zip(binds) {
+            let usage = Usage::MAP_READ | Usage::COPY_DST;
+            let readback = buffers.make("readback", back_bytes + clock::BYTES, usage, false)?;
+            let clock = Clock::new(engine, &mut buffers)?;
+            slots.push(Slot { staging, readback, decoders, kernel, clock });
         }
         // In debug builds every result is poisoned before it is computed, so that a missing write shows.
         let poison = if cfg!(debug_assertions) {
@@ -223,7 +251,6 @@ impl<'a, T: Real + Default> Run<'a, T> {
             passes,
             kernel,
             lane,
-            kernel_bind: bind,
             out,
             marks,
             twin: work::Twin::new(&engine.twin, job, aside),
@@ -234,6 +261,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             uploaded: 0,
             downloaded: 0,
             device_bytes: buffers.bytes,
+            seconds: None,
             compute: std::marker::PhantomData,
         })
     }
@@ -254,11 +282,17 @@ impl<'a, T: Real + Default> Run<'a, T> {
 
     /// Bytes of staging and readback: host memory that the device sees.
     pub(crate) fn host_bytes(&self) -> u64 {
-        self.slots.iter().map(|s| s.staging.size() + s.readback.size()).sum()
+        let staging = |s: &Slot| s.staging.iter().map(wgpu::Buffer::size).sum::<u64>();
+        self.slots.iter().map(|s| staging(s) + s.readback.size()).sum()
     }
 
-    pub(crate) fn traffic(&self) -> (u64, u64, u64) {
-        (self.uploaded, self.downloaded, self.device_bytes)
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+            device_bytes: self.device_bytes,
+            seconds: self.seconds,
+        }
     }
 
     /// Fills a free slot and hands its commands to the queue.
@@ -267,15 +301,13 @@ impl<'a, T: Real + Default> Run<'a, T> {
         self.fill(slot, &range)?;
         let device = &self.engine.device;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("tile") });
-        let Slot { staging, readback } = &self.slots[slot];
-        let mut at = 0;
-        for (cube, raw) in self.cubes.iter().zip(&self.raw) {
-            let bytes = (cube.stride(self.pixels) * cube.planes.len()) as u64;
-            if bytes > 0 {
-                encoder.copy_buffer_to_buffer(staging, at, raw, 0, bytes);
-            }
-            at += bytes;
+        let Slot { staging, readback, decoders, kernel, clock } = &self.slots[slot];
+        let tick = |encoder: &mut wgpu::CommandEncoder, which| clock.iter().for_each(|c| c.tick(encoder, which));
+        tick(&mut encoder, clock::BEGIN);
+        for (staging, raw) in staging.iter().zip(&self.raw) {
+            encoder.copy_buffer_to_buffer(staging, 0, raw, 0, staging.size());
         }
+        tick(&mut encoder, clock::UPLOADED);
         if let Some(poison) = &self.poison {
             for out in &self.out {
                 encoder.copy_buffer_to_buffer(poison, 0, &out.buffer, 0, out.buffer.size());
@@ -290,9 +322,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 label: Some("decode and compute"),
                 timestamp_writes: None,
             });
-            for group in &self.groups {
+            for (group, bind) in self.groups.iter().zip(decoders) {
                 pass.set_pipeline(&group.decoder.pipeline);
-                pass.set_bind_group(0, &group.bind, &[]);
+                pass.set_bind_group(0, bind, &[]);
                 pass.dispatch_workgroups(groups_x, group.planes, 1);
             }
             for frames in &self.passes {
@@ -301,21 +333,31 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 pass.dispatch_workgroups(groups_x, frames.frames, 1);
             }
             pass.set_pipeline(&self.kernel.pipeline);
-            pass.set_bind_group(0, &self.kernel_bind, &[]);
+            pass.set_bind_group(0, kernel, &[]);
             pass.dispatch_workgroups(self.pixels.div_ceil(LANES * self.lane) as u32, 1, 1);
         }
+        tick(&mut encoder, clock::COMPUTED);
         let mut at = 0;
         for out in &self.out {
             let bytes = out.len(range.len());
             encoder.copy_buffer_to_buffer(&out.buffer, out.at, readback, at, bytes);
             at += bytes.next_multiple_of(16);
         }
+        tick(&mut encoder, clock::END);
+        if let Some(clock) = clock {
+            clock.resolve(&mut encoder, readback);
+        }
         let submission = self.engine.queue.submit([encoder.finish()]);
         let (tx, mapped) = channel();
-        let done = tx.clone();
         // A receiver that is gone has no interest any more.
-        readback.map_async(wgpu::MapMode::Read, .., move |r| drop(done.send(r)));
-        staging.map_async(wgpu::MapMode::Write, .., move |r| drop(tx.send(r)));
+        let answer = || {
+            let tx = tx.clone();
+            move |r| drop(tx.send(r))
+        };
+        readback.map_async(wgpu::MapMode::Read, .., answer());
+        for staging in staging {
+            staging.map_async(wgpu::MapMode::Write, .., answer());
+        }
         self.in_flight.push_back(InFlight { slot, range, submission, mapped });
         Ok(())
     }
@@ -327,9 +369,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         {
             // One view a plane: threads write to disjoint parts.
             let mut pieces = Vec::new();
-            let mut at = 0;
-            for cube in &self.cubes {
+            for (cube, staging) in self.cubes.iter().zip(staging) {
                 let stride = cube.stride(self.pixels) as u64;
+                let mut at = 0;
                 for plane in &cube.planes {
                     if let Some((input, upload)) = plane {
                         self.uploaded += (range.len() * upload.stored.size()) as u64;
@@ -347,7 +389,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 })
             })?;
         }
-        staging.unmap();
+        staging.iter().for_each(wgpu::Buffer::unmap);
         Ok(())
     }
 
@@ -358,13 +400,13 @@ impl<'a, T: Real + Default> Run<'a, T> {
         };
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
         self.engine.device.poll(wait).map_err(|e| Error::Device(format!("waiting: {e}")))?;
-        // Both maps must have succeeded, and nothing else gone wrong: only then is the result one.
-        for _ in 0..2 {
+        // All maps must have succeeded, and nothing else gone wrong: only then is the result one.
+        for _ in 0..=self.slots[slot].staging.len() {
             let answer = mapped.recv().map_err(|_| Error::Device("a buffer was dropped".into()))?;
             answer.map_err(|e| Error::Device(format!("mapping: {e}")))?;
         }
         self.engine.faults.check()?;
-        let readback = &self.slots[slot].readback;
+        let Slot { readback, clock, .. } = &self.slots[slot];
         tile.prepare(range.clone(), self.job.outputs);
         {
             let lost = |e: wgpu::MapRangeError| Error::Device(format!("readback: {}", super::one_line(&e.to_string())));
@@ -376,6 +418,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 planes.push(&view[at..at + bytes as usize]);
                 at += bytes.next_multiple_of(16) as usize;
                 self.downloaded += bytes;
+            }
+            if let Some(clock) = clock {
+                let seconds = self.seconds.get_or_insert_default();
+                *seconds += clock.read(&view);
             }
             work::take(self.job, &mut self.twin, &planes, tile)?;
         }
@@ -394,7 +440,8 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let (result, widest_result) = work::result_bytes::<T>(job);
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
     let (inner, widest_inner) = work::inner_bytes::<T>(job);
-    let device = raw + samples + inner + result;
+    let (raw_of_device, most_raw) = (if engine.shares_memory() { 0 } else { raw }, engine.raw_bytes());
+    let device = raw_of_device + samples + inner + result;
     // The memory of a software adapter is host memory.
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };
     let budget = memory.saturating_sub(aside);
@@ -404,7 +451,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let most = cubes.iter().map(|c| c.planes.len()).max().unwrap_or(0);
     let by_limits = [
         (budget / per_pixel),
-        RAW_BYTES / raw.min(RAW_BYTES),
+        most_raw / raw.min(most_raw),
         // Planes are padded to 8 bytes each.
         (binding.saturating_sub(8 * most as u64)) / widest.max(widest_result).max(widest_inner),
         limits.max_buffer_size / raw.max(result) / 2,
@@ -428,6 +475,11 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
 }
 
 impl GpuEngine {
+    /// Most raw bytes of a tile.
+    fn raw_bytes(&self) -> u64 {
+        if self.is_software() { RAW_BYTES_OF_SOFTWARE } else { RAW_BYTES }
+    }
+
     pub(super) fn bind(&self, pipeline: &Pipeline, buffers: &[&wgpu::Buffer]) -> Result<wgpu::BindGroup> {
         let entries: Vec<_> = buffers
             .iter()

@@ -47,7 +47,8 @@ pub(super) struct Made {
     pub kernel: Pipeline,
     /// Pixels of a lane of the kernel.
     pub lane: usize,
-    pub bind: wgpu::BindGroup,
+    /// One for each slot.
+    pub binds: Vec<wgpu::BindGroup>,
     pub out: Vec<Outcome>,
     /// Marks that are set by the passes.
     pub marks: Option<wgpu::Buffer>,
@@ -122,13 +123,14 @@ fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
     }
 }
 
-/// Pipeline, buffers for the results, and the bind group. `samples` are those of `cubes`, which are [`cubes`].
+/// Pipeline, buffers for the results, and bind groups. `samples` are those of `cubes`, which are
+/// [`cubes`], for each slot.
 pub(super) fn make<T: Real>(
     engine: &GpuEngine,
     job: &Job<'_>,
     pixels: usize,
     cubes: &[CubePlan],
-    samples: &[wgpu::Buffer],
+    samples: &[Vec<wgpu::Buffer>],
     absent: &wgpu::Buffer,
     buffers: &mut Buffers<'_>,
 ) -> Result<Made> {
@@ -169,38 +171,28 @@ pub(super) fn make<T: Real>(
                 (absent.clone(), absent.clone())
             };
             let (mut passes, mut marks) = (Vec::new(), None);
-            let [data, variance, mask, shared] = match &stack.computed {
-                None => {
-                    let [data, variance, mask] = [DATA, VARIANCE, MASK].map(|c| samples[c].clone());
-                    [data, variance, mask, absent.clone()]
-                }
-                Some(computed) => {
-                    let odd = buffers.outcome("odd frames", 0, pixels)?;
-                    let (planes, made) =
-                        frames::make::<T>(engine, stack, computed, pixels, samples, &odd.buffer, buffers)?;
-                    passes = made;
-                    marks = Some(odd.buffer.clone());
-                    out.push(odd);
-                    [planes.data, planes.variance, planes.mask, planes.shared]
-                }
-            };
-            let bound = [
-                &uniform,
-                &data,
-                &variance,
-                &mask,
-                &rows,
-                &out[0].buffer,
-                &info.buffer,
-                &keys,
-                &data,
-                &variance,
-                &ins,
-                &shared,
-            ];
-            let bind = engine.bind(&kernel, &bound)?;
+            let mut planes = None;
+            if let Some(computed) = &stack.computed {
+                let odd = buffers.outcome("odd frames", 0, pixels)?;
+                // Frames are computed from decoded samples, which all slots share.
+                let (made, of_frames) =
+                    frames::make::<T>(engine, stack, computed, pixels, &samples[0], &odd.buffer, buffers)?;
+                (planes, passes) = (Some(made), of_frames);
+                marks = Some(odd.buffer.clone());
+                out.push(odd);
+            }
+            let mut binds = Vec::new();
+            for samples in samples {
+                let [data, variance, mask, shared] = match &planes {
+                    None => [&samples[DATA], &samples[VARIANCE], &samples[MASK], absent],
+                    Some(p) => [&p.data, &p.variance, &p.mask, &p.shared],
+                };
+                let (reals, info) = (&out[0].buffer, &info.buffer);
+                let bound = [&uniform, data, variance, mask, &rows, reals, info, &keys, data, variance, &ins, shared];
+                binds.push(engine.bind(&kernel, &bound)?);
+            }
             out.insert(has.reals(), info);
-            Ok(Made { passes, kernel, lane, bind, out, marks })
+            Ok(Made { passes, kernel, lane, binds, out, marks })
         }
         Work::Expr(program) => {
             let mut bindings = vec![Binding::Uniform];
@@ -217,20 +209,23 @@ pub(super) fn make<T: Real>(
             let odd = buffers.outcome("out odd", 0, pixels)?;
             // A shader may not be given one buffer to write to twice.
             let (no_variance, no_mask) = (buffers.outcome("absent", 4, 4)?, buffers.outcome("absent", 4, 4)?);
-            let bound = [
-                &uniform,
-                &samples[0],
-                &samples[1],
-                &samples[1],
-                if program.mask.is_some() { &samples[2] } else { absent },
-                &data.buffer,
-                &variance.as_ref().unwrap_or(&no_variance).buffer,
-                &mask.as_ref().unwrap_or(&no_mask).buffer,
-                &odd.buffer,
-            ];
-            let bind = engine.bind(&kernel, &bound)?;
+            let mut binds = Vec::new();
+            for samples in samples {
+                let bound = [
+                    &uniform,
+                    &samples[0],
+                    &samples[1],
+                    &samples[1],
+                    if program.mask.is_some() { &samples[2] } else { absent },
+                    &data.buffer,
+                    &variance.as_ref().unwrap_or(&no_variance).buffer,
+                    &mask.as_ref().unwrap_or(&no_mask).buffer,
+                    &odd.buffer,
+                ];
+                binds.push(engine.bind(&kernel, &bound)?);
+            }
             let out = [Some(data), variance, mask, Some(odd)].into_iter().flatten().collect();
-            Ok(Made { passes: Vec::new(), kernel, lane: 1, bind, out, marks: None })
+            Ok(Made { passes: Vec::new(), kernel, lane: 1, binds, out, marks: None })
         }
     }
 }
