@@ -3,8 +3,8 @@
 //!
 //! * decode: `NDAstroData::data()` of a mapped file in the page cache, from big-endian bytes to an array of the exact
 //!   type. The array is allocated in the time, and freed after it.
-//! * stack: `Stack::eval` with the mean of frames in memory, on the CPU engine with all threads. Bytes are those of the
-//!   frames' planes that are used.
+//! * stack: `Stack::eval` of frames in memory, every method, on the CPU engine with all threads, and on the adapter if there
+//!   is one. Bytes are those of the frames' planes that are used.
 //! * expr: `Expr::eval` of arrays in memory, with variance and mask, on the CPU engine with all threads: one operation, the
 //!   reduction of a frame, and a product and sum. Bytes are those of the operands' planes and of the result's.
 
@@ -13,7 +13,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use ndarray::Array2;
 use ndastro::fits::Header;
-use ndastro::{AstroData, Engine, Error, Expr, NDAstroData, Pixels, Result, Stack};
+use ndastro::{AstroData, Clip, Combine, Engine, Error, Expr, NDAstroData, Pixels, Reject, Result, Stack};
 
 /// Pixels of a side of the image that is decoded: larger than caches.
 const IMAGE: usize = 2048;
@@ -58,18 +58,31 @@ fn decode(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn stack(criterion: &mut Criterion) -> Result<()> {
-    let engine = Engine::cpu(0)?;
-    for planes in [false, true] {
-        let mut group = criterion.benchmark_group(if planes { "mean, variance, mask" } else { "mean" });
-        for n in [5, 20, 100] {
-            let frames = (0..n).map(|i| frame(i, planes)).collect::<Result<Vec<_>>>()?;
-            let bytes = n * FRAME * FRAME * if planes { 10 } else { 4 };
-            let stack = Stack::new(frames);
-            stack.eval(&engine)?;
-            group.throughput(Throughput::Bytes(bytes as u64));
-            group.bench_with_input(BenchmarkId::new("cpu", n), &stack, |b, stack| {
-                b.iter_batched(|| (), |()| black_box(stack.eval(&engine)), BatchSize::PerIteration);
-            });
+    let mut engines = vec![("cpu", Engine::cpu(0)?)];
+    // Without an adapter there is one engine less.
+    #[cfg(feature = "gpu")]
+    engines.extend(Engine::gpu(None, 0).ok().map(|gpu| ("gpu", gpu)));
+    let clip = Clip::default();
+    let methods = [
+        ("mean", Combine::Mean, Reject::None),
+        ("wtmean", Combine::WtMean, Reject::None),
+        ("median", Combine::Median, Reject::None),
+        ("minmax", Combine::Mean, Reject::MinMax { nlow: 1, nhigh: 1 }),
+        ("sigclip", Combine::Mean, Reject::SigClip(clip)),
+        ("varclip", Combine::Mean, Reject::VarClip(clip)),
+    ];
+    for n in [5, 20, 100] {
+        let frames = (0..n).map(|i| frame_of(FRAME, i)).collect::<Result<Vec<_>>>()?;
+        let mut group = criterion.benchmark_group(format!("stack of {n}, variance, mask"));
+        group.throughput(Throughput::Bytes((n * FRAME * FRAME * 10) as u64));
+        for (name, combine, reject) in methods {
+            let stack = Stack::new(frames.clone()).combine(combine).reject(reject);
+            for (of, engine) in &engines {
+                stack.eval(engine)?;
+                group.bench_with_input(BenchmarkId::new(name, of), &stack, |b, stack| {
+                    b.iter_batched(|| (), |()| black_box(stack.eval(engine)), BatchSize::PerIteration);
+                });
+            }
         }
         group.finish();
     }
@@ -78,7 +91,7 @@ fn stack(criterion: &mut Criterion) -> Result<()> {
 
 fn expr(criterion: &mut Criterion) -> Result<()> {
     let engine = Engine::cpu(0)?;
-    let operands = (0..3).map(|i| frame_of(IMAGE, i, true)).collect::<Result<Vec<_>>>()?;
+    let operands = (0..3).map(|i| frame_of(IMAGE, i)).collect::<Result<Vec<_>>>()?;
     let [a, b, c] = [0, 1, 2].map(|i| Expr::from(&operands[i]));
     let mut group = criterion.benchmark_group("expr");
     let jobs = [("a + b", 2, &a + &b), ("(a - b) / c", 3, (&a - &b) / &c), ("a * b + c", 3, &a * &b + &c)];
@@ -93,16 +106,10 @@ fn expr(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// float32, with or without a float32 variance and a uint16 mask that flags 1 of 512 pixels.
-fn frame(i: usize, planes: bool) -> Result<NDAstroData> {
-    frame_of(FRAME, i, planes)
-}
-
-fn frame_of(side: usize, i: usize, planes: bool) -> Result<NDAstroData> {
+/// float32, with a float32 variance and a uint16 mask that flags 1 of 512 pixels.
+fn frame_of(side: usize, i: usize) -> Result<NDAstroData> {
     let values = noise(side, i);
-    let nd = NDAstroData::new(values.mapv(f32::from));
-    if !planes {
-        return Ok(nd);
-    }
-    nd.with_variance(values.mapv(|v| f32::from(v) + 1.0))?.with_mask(values.mapv(|v| u16::from(v < 128)))
+    NDAstroData::new(values.mapv(f32::from))
+        .with_variance(values.mapv(|v| f32::from(v) + 1.0))?
+        .with_mask(values.mapv(|v| u16::from(v < 128)))
 }

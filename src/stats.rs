@@ -56,9 +56,9 @@ impl std::ops::AddAssign for DeviceSeconds {
 }
 
 impl Stats {
-    /// As the command line writes it.
+    /// As the command line writes it; `device_seconds` is there only if the device has a clock.
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "engine": self.engine,
             "adapter": self.adapter,
             "seconds": self.seconds,
@@ -71,9 +71,10 @@ impl Stats {
             "rejected": self.rejected,
             "peak_host_bytes": self.peak_host_bytes,
             "peak_device_bytes": self.peak_device_bytes,
-            "device_seconds": self.device_seconds.map(|s| {
-                serde_json::json!({ "upload": s.upload, "kernels": s.kernels, "readback": s.readback })
-            }),
-        })
+        });
+        if let Some(DeviceSeconds { upload, kernels, readback }) = self.device_seconds {
+            json["device_seconds"] = serde_json::json!({ "upload": upload, "kernels": kernels, "readback": readback });
+        }
+        json
     }
 }

@@ -78,7 +78,8 @@ impl Engine {
         }
     }
 
-    /// As [`gpu`](Self::gpu), but as if the adapter had no 64-bit floats, as many have not: to try what is done there.
+    /// As [`gpu`](Self::gpu), but as if the adapter had no 64-bit floats, as many have not, and no memory in common with the
+    /// host: to try what is done there.
     ///
     /// # Errors
     /// As [`gpu`](Self::gpu).

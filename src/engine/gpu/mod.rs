@@ -24,6 +24,9 @@ use crate::real::Real;
 use crate::tiles::{Job, Work};
 use crate::{DType, Error, Result};
 
+/// What an adapter may have that makes a difference.
+const OF_USE: Features = Features::SHADER_F64.union(Features::MAPPABLE_PRIMARY_BUFFERS);
+
 /// An adapter, its device and queue.
 pub struct GpuEngine {
     info: wgpu::AdapterInfo,
@@ -33,9 +36,12 @@ pub struct GpuEngine {
     pool: Arc<rayon::ThreadPool>,
     /// Computes the pixels that are not for the device.
     twin: CpuEngine,
-    /// Compiled once, by label.
-    pipelines: Mutex<HashMap<String, Pipeline>>,
+    /// Those that were used last, by all that they depend on, each with the moment of its last use.
+    pipelines: Mutex<HashMap<String, (Pipeline, u64)>>,
 }
+
+/// Most pipelines that are kept: on a software adapter one can take 100 MB.
+const PIPELINES: usize = 32;
 
 /// What an adapter is and can do, for `ndastro engines`.
 #[derive(Clone, Debug)]
@@ -130,15 +136,15 @@ impl GpuEngine {
     pub(crate) fn hardware(threads: usize) -> Result<Self> {
         let best = sorted().into_iter().find(|a| a.get_info().device_type != DeviceType::Cpu);
         let adapter = best.ok_or_else(|| Error::NoAdapter("no hardware adapter was found".into()))?;
-        Self::open(&adapter, threads, Features::SHADER_F64)
+        Self::open(&adapter, threads, OF_USE)
     }
 
     /// The best adapter whose name contains `name` (upper and lower case are one).
     pub(crate) fn new(name: Option<&str>, threads: usize) -> Result<Self> {
-        Self::with_features(name, threads, Features::SHADER_F64)
+        Self::with_features(name, threads, OF_USE)
     }
 
-    /// The same as if it had no 64-bit floats.
+    /// The same as if it had no 64-bit floats, and memory of its own.
     pub(crate) fn without_f64(name: Option<&str>, threads: usize) -> Result<Self> {
         Self::with_features(name, threads, Features::empty())
     }
@@ -161,10 +167,7 @@ impl GpuEngine {
     /// With those of these features that it has.
     fn open(adapter: &wgpu::Adapter, threads: usize, features: Features) -> Result<Self> {
         let info = adapter.get_info();
-        let mut features = features | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
-        if info.device_type == DeviceType::Cpu {
-            features |= Features::MAPPABLE_PRIMARY_BUFFERS;
-        }
+        let features = features | Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("ndastro"),
             required_features: adapter.features() & features,
@@ -270,7 +273,9 @@ impl GpuEngine {
         source: impl FnOnce() -> String,
     ) -> Result<Pipeline> {
         let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = pipelines.get(&key) {
+        let now = 1 + pipelines.values().map(|(_, used)| *used).max().unwrap_or(0);
+        if let Some((pipeline, used)) = pipelines.get_mut(&key) {
+            *used = now;
             return Ok(pipeline.clone());
         }
         let source = source();
@@ -299,7 +304,11 @@ impl GpuEngine {
             let absent = bindings.iter().map(|b| matches!(b, Binding::Absent)).collect();
             Pipeline { pipeline, group, absent }
         })?;
-        pipelines.insert(key, pipeline.clone());
+        if pipelines.len() >= PIPELINES {
+            let oldest = pipelines.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
+            oldest.map(|key| pipelines.remove(&key));
+        }
+        pipelines.insert(key, (pipeline.clone(), now));
         Ok(pipeline)
     }
 }
@@ -388,6 +397,31 @@ mod tests {
         assert_right(&result);
         assert!(matches!(&stats.warnings[..], [w] if w.contains("computed on the CPU")), "{:?}", stats.warnings);
         assert!(stats.bytes_downloaded > 0, "the device did nothing before it was lost");
+    }
+
+    #[test]
+    fn memory_of_its_own_makes_no_difference() {
+        let Some(engine) = engine() else { return };
+        let alone = GpuEngine::without_f64(None, 0).expect("the same adapter");
+        assert!(!alone.shares_memory());
+        let stacks = |engine: GpuEngine| {
+            let engine = Engine::Gpu(Box::new(engine));
+            [crate::Reject::None, crate::Reject::MinMax { nlow: 1, nhigh: 0 }].map(|reject| {
+                let masked = frames().into_iter().map(|frame| {
+                    let variance = frame.data().expect("in memory").to_f64().mapv(|v| (v / 7.0) as f32);
+                    let mask = variance.mapv(|v| u16::from(v as u32 % 5 == 0));
+                    frame.with_variance(variance).and_then(|f| f.with_mask(mask)).expect("of the same shape")
+                });
+                let stack = Stack::new(masked.collect()).memory(512 << 10).reject(reject);
+                let (result, stats) = stack.eval(&engine).expect("a working device");
+                assert!(stats.warnings.is_empty() && stats.tiles > 3, "{stats:?}");
+                let nd = &result[0];
+                let (variance, mask) = (nd.variance().expect("in memory"), nd.mask().expect("in memory"));
+                [nd.data().expect("in memory"), variance.expect("propagated"), mask.expect("joined")]
+                    .map(|p| p.to_f64())
+            })
+        };
+        assert_eq!(stacks(engine), stacks(alone));
     }
 
     #[cfg(feature = "cli")]

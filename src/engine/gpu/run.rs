@@ -423,7 +423,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 let seconds = self.seconds.get_or_insert_default();
                 *seconds += clock.read(&view);
             }
-            work::take(self.job, &mut self.twin, &planes, tile)?;
+            let (job, twin) = (self.job, &mut self.twin);
+            self.engine.pool.install(|| work::take(job, twin, &planes, tile))?;
         }
         readback.unmap();
         self.free.push(slot);

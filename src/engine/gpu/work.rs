@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::super::cpu;
 use super::run::{Buffers, LANES};
 use super::upload::{CubePlan, Sample};
@@ -10,7 +12,7 @@ use crate::dtype::DType;
 use crate::engine::CpuEngine;
 use crate::kernels::expr::{self, wgsl};
 use crate::kernels::stack::wgsl::{self as stack_wgsl, Has, Raw};
-use crate::kernels::stack::{self, Affine, Combine, Reject};
+use crate::kernels::stack::{self, Affine, Combine, Reject, Tally};
 use crate::kernels::stack::{lmedian_factor, median_factor, minmax_part};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
@@ -303,30 +305,20 @@ pub(super) fn take<T: Real + Default>(
                 tile.weight.iter_mut().for_each(|v| beyond(v, f64::INFINITY));
             }
             let n = tile.data.len();
-            let mut odd = vec![0u8; n.div_ceil(32) * 4];
-            let infos = next()?.chunks_exact(INFO_BYTES as usize).take(n);
+            let infos = &next()?[..n * INFO_BYTES as usize];
             // Marked by the frames, or by the stack.
             let marked = if stack.computed.is_some() { Some(next()?) } else { None };
-            for (i, info) in infos.enumerate() {
-                let (good, counts) = (word(info, 1), word(info, 3));
-                let is_odd = word(info, 2) & ODD != 0 || marked.is_some_and(|m| is_set(m, i));
-                if is_odd {
-                    odd[i / 8] |= 1 << (i % 8);
-                    continue;
-                }
-                let (low, high) = (counts & 0xffff, counts >> 16);
-                let put = |plane: &mut [u32], value: u32| plane.get_mut(i).into_iter().for_each(|p| *p = value);
-                put(&mut tile.mask, word(info, 0));
-                put(&mut tile.good, good);
-                put(&mut tile.low, low);
-                put(&mut tile.high, high);
-                put(&mut tile.rejected, low + high);
-                if let (Some(weight), false) = (tile.weight.get_mut(i), has.weights) {
-                    *weight = T::from_f64(f64::from(good));
-                }
-                tile.tally.negative += u64::from(word(info, 2));
-                tile.tally.rejected += u64::from(low + high);
+            // What odd pixels say of themselves goes as well, and is written over.
+            words(&mut tile.mask, infos, |info| word(info, 0));
+            words(&mut tile.good, infos, |info| word(info, 1));
+            words(&mut tile.low, infos, |info| word(info, 3) & 0xffff);
+            words(&mut tile.high, infos, |info| word(info, 3) >> 16);
+            words(&mut tile.rejected, infos, |info| (word(info, 3) & 0xffff) + (word(info, 3) >> 16));
+            if !has.weights && !tile.weight.is_empty() {
+                words(&mut tile.weight, infos, |info| T::from_f64(f64::from(word(info, 1))));
             }
+            let (odd, tally) = judge(infos, marked);
+            tile.tally += tally;
             twin.compute(&odd, tile)
         }
         Work::Expr(_) => {
@@ -340,6 +332,39 @@ pub(super) fn take<T: Real + Default>(
             twin.compute(next()?, tile)
         }
     }
+}
+
+/// Pixels that a thread looks at in a row: whole words of bits.
+const PART: usize = 8192;
+
+/// A plane of results, if it is wanted, from what the kernel says of each pixel; all threads at once.
+fn words<V: Send>(plane: &mut [V], infos: &[u8], of: impl Fn(&[u8]) -> V + Sync) {
+    let parts = infos.par_chunks(PART * INFO_BYTES as usize);
+    plane.par_chunks_mut(PART).zip(parts).for_each(|(plane, infos)| {
+        for (to, info) in plane.iter_mut().zip(infos.chunks_exact(INFO_BYTES as usize)) {
+            *to = of(info);
+        }
+    });
+}
+
+/// One bit for each pixel that is not for the device, in whole words, and what the others come to.
+fn judge(infos: &[u8], marked: Option<&[u8]>) -> (Vec<u8>, Tally) {
+    let one = |(part, infos): (usize, &[u8])| {
+        let infos = infos.chunks_exact(INFO_BYTES as usize);
+        let (mut odd, mut tally) = (vec![0u8; infos.len().div_ceil(32) * 4], Tally::default());
+        for (i, info) in infos.enumerate() {
+            if word(info, 2) & ODD != 0 || marked.is_some_and(|m| is_set(m, part * PART + i)) {
+                odd[i / 8] |= 1 << (i % 8);
+                continue;
+            }
+            tally.negative += u64::from(word(info, 2));
+            tally.rejected += u64::from((word(info, 3) & 0xffff) + (word(info, 3) >> 16));
+        }
+        (odd, tally)
+    };
+    let parts: Vec<_> = infos.par_chunks(PART * INFO_BYTES as usize).enumerate().map(one).collect();
+    let tally = parts.iter().map(|(_, tally)| *tally).sum();
+    (parts.into_iter().flat_map(|(odd, _)| odd).collect(), tally)
 }
 
 /// Bit `i` of words.
