@@ -104,12 +104,12 @@ struct Clipped<'a, T> {
 
 /// All ones where the condition holds: of choices in words as wide as what is chosen LLVM makes vector instructions.
 #[inline(always)]
-fn all(condition: bool) -> u64 {
+pub(super) fn all(condition: bool) -> u64 {
     u64::from(condition).wrapping_neg()
 }
 
 #[inline(always)]
-fn choose(words: u64, x: f64, other: f64) -> f64 {
+pub(super) fn choose(words: u64, x: f64, other: f64) -> f64 {
     f64::from_bits((x.to_bits() & words) | (other.to_bits() & !words))
 }
 
@@ -170,9 +170,7 @@ impl<T: Real> Clipped<'_, T> {
             n[i] = self.hi[i] - self.lo[i];
         }
         if clip.mclip {
-            for i in 0..GROUP {
-                (centre[i], rest[i]) = self.column.middle(self.lo[i] as u32, self.hi[i] as u32, false, i);
-            }
+            (centre, rest) = self.column.middles(&self.lo, &self.hi, false);
         } else {
             let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
             self.sum(&rows, |x, _| x, |i, x| accumulate::<T>(&mut high[i], &mut low[i], x));
