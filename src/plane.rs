@@ -309,6 +309,15 @@ impl Plane {
         Some(&self.whole()?[(first + flat.start) * size..(first + flat.end) * size])
     }
 
+    /// The values of pixels `flat` in C order, where they lie in memory as they are.
+    pub(crate) fn values<T: Real>(&self, flat: Range<usize>) -> Option<&[T]> {
+        let Source::Memory(pixels) = &self.source else { return None };
+        if self.transform != Transform::None || pixels.dtype() != T::DTYPE {
+            return None;
+        }
+        bytemuck::try_cast_slice(self.slice(flat)?).ok()
+    }
+
     /// These pixels come next: counts them as read, and tells the system.
     pub(crate) fn begin(&self, flat: Range<usize>) {
         if let Source::Section(s) = &self.source {

@@ -87,7 +87,8 @@ impl Bench {
             let planes = program.more.len();
             let out = Out::of(&mut cube.data[at], variance, mask, &mut tally);
             let more = &mut cube.shared[plane * stride..(plane + planes) * stride];
-            Expr::<T>::cpu(expr::Task { program, sheet: &mut self.sheet, out, more, stride });
+            let lent = expr::Lent::default();
+            Expr::<T>::cpu(expr::Task { program, sheet: &mut self.sheet, lent, out, more, stride });
             plane += planes;
             self.exchange(program);
         }

@@ -261,6 +261,18 @@ impl<'a, T: Real + Default> Run<'a, T> {
         plane.transform().apply(out);
     }
 
+    /// The values of several inputs: where they lie in memory, those; the others go into the room of their slot.
+    fn reals<V: Real>(&self, inputs: &[usize], range: &Range<usize>, room: &mut [Vec<V>]) -> Vec<Option<&[V]>> {
+        let one = |(&input, room): (&usize, &mut Vec<V>)| {
+            let there = self.job.inputs[input].values::<V>(range.clone());
+            if there.is_none() {
+                self.real(input, range, &mut room[..range.len()]);
+            }
+            there
+        };
+        inputs.iter().zip(room).map(one).collect()
+    }
+
     fn mask(&self, input: usize, range: &Range<usize>, out: &mut [u32]) {
         let format = self.job.inputs[input].format();
         self.fill(input, range, out, |bytes, out| decode::mask(&format, bytes, out));
@@ -307,16 +319,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 });
             }
             (Work::Expr(program), Desk::Expr(sheet)) => {
-                for (slot, input) in program.narrow.iter().copied().enumerate() {
-                    self.real(input, &range, &mut sheet.narrow[slot][..range.len()]);
-                }
-                for (slot, input) in program.wide.iter().copied().enumerate() {
-                    self.real(input, &range, &mut sheet.wide[slot][..range.len()]);
-                }
+                let lent = expr::Lent {
+                    narrow: self.reals(&program.narrow, &range, &mut sheet.narrow),
+                    wide: self.reals(&program.wide, &range, &mut sheet.wide),
+                };
                 for (slot, &input) in program.masks.iter().enumerate() {
                     self.mask(input, &range, &mut sheet.masks[slot][..range.len()]);
                 }
-                Expr::<T>::cpu(expr::Task { program, sheet, out, more: &mut [], stride: 0 });
+                Expr::<T>::cpu(expr::Task { program, sheet, lent, out, more: &mut [], stride: 0 });
             }
             // A desk is made for the work of its run.
             _ => unreachable!("a desk of other work"),

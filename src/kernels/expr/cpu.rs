@@ -44,10 +44,18 @@ impl Sheet {
     }
 }
 
-/// What the twin takes: a sheet whose inputs are decoded, and where the results go.
+/// Inputs that lie in memory as the samples that they are, by slot: the sheet need not have them.
+#[derive(Default)]
+pub(crate) struct Lent<'a> {
+    pub narrow: Vec<Option<&'a [f32]>>,
+    pub wide: Vec<Option<&'a [f64]>>,
+}
+
+/// What the twin takes: a sheet whose inputs are decoded but for those that are lent, and where the results go.
 pub(crate) struct Task<'a, T> {
     pub program: &'a Program,
     pub sheet: &'a mut Sheet,
+    pub lent: Lent<'a>,
     pub out: Out<'a, T>,
     /// Further results, plane after plane of `stride` pixels.
     pub more: &'a mut [T],
@@ -57,7 +65,7 @@ pub(crate) struct Task<'a, T> {
 impl<T: Real> Loop for Task<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Task { program, sheet, out, more, stride } = self;
+        let Task { program, sheet, lent, out, more, stride } = self;
         let n = out.data.len();
         for start in (0..n).step_by(LANES) {
             let count = LANES.min(n - start);
@@ -66,10 +74,14 @@ impl<T: Real> Loop for Task<'_, T> {
                 std::mem::swap(&mut sheet.registers[to], &mut sheet.spare);
                 match *step {
                     Step::Load { from, variance, .. } => {
-                        let counted = if variance { Some(count) } else { None };
+                        let pixels = start..start + count;
                         out.tally.negative += match from {
-                            Slot::Narrow(i) => load(&sheet.narrow[i][start..], &mut sheet.spare, counted),
-                            Slot::Wide(i) => load(&sheet.wide[i][start..], &mut sheet.spare, counted),
+                            Slot::Narrow(i) => {
+                                load(&input(&lent.narrow, &sheet.narrow, i)[pixels], &mut sheet.spare, variance)
+                            }
+                            Slot::Wide(i) => {
+                                load(&input(&lent.wide, &sheet.wide, i)[pixels], &mut sheet.spare, variance)
+                            }
                         };
                     }
                     Step::One { op, a, .. } => one(op, &sheet.registers, a, &mut sheet.spare),
@@ -96,18 +108,24 @@ impl<T: Real> Loop for Task<'_, T> {
     }
 }
 
-/// Of variances those below zero count as 0; returns how many there are among the first so many.
+/// The samples in a slot.
 #[inline(always)]
-fn load<V: Real>(from: &[V], to: &mut Register, variances: Option<usize>) -> u64 {
-    let from = &from[..LANES];
-    let Some(count) = variances else {
+fn input<'b, V>(lent: &[Option<&'b [V]>], sheet: &'b [Vec<V>], slot: usize) -> &'b [V] {
+    lent.get(slot).copied().flatten().unwrap_or(&sheet[slot])
+}
+
+/// Of variances those below zero count as 0; returns how many there are. Pixels of the register beyond those that are
+/// there keep what they had.
+#[inline(always)]
+fn load<V: Real>(from: &[V], to: &mut Register, variances: bool) -> u64 {
+    if !variances {
         for (t, f) in to.iter_mut().zip(from) {
             *t = f.to_f64();
         }
         return 0;
-    };
+    }
     let mut negative = 0u32;
-    for f in &from[..count] {
+    for f in from {
         negative += u32::from(*f < V::from_f32(0.0));
     }
     for (t, f) in to.iter_mut().zip(from) {

@@ -27,7 +27,7 @@ pub(crate) mod wgsl;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use cpu::{LANES, Sheet, Task};
+pub(crate) use cpu::{LANES, Lent, Sheet, Task};
 
 use crate::kernels::Kernel;
 use crate::real::Real;

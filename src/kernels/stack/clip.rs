@@ -104,12 +104,12 @@ struct Clipped<'a, T> {
 
 /// All ones where the condition holds: of choices in words as wide as what is chosen LLVM makes vector instructions.
 #[inline(always)]
-fn all(condition: bool) -> u64 {
+pub(super) fn all(condition: bool) -> u64 {
     u64::from(condition).wrapping_neg()
 }
 
 #[inline(always)]
-fn choose(words: u64, x: f64, other: f64) -> f64 {
+pub(super) fn choose(words: u64, x: f64, other: f64) -> f64 {
     f64::from_bits((x.to_bits() & words) | (other.to_bits() & !words))
 }
 
@@ -119,27 +119,37 @@ fn only(x: f64, condition: bool) -> f64 {
     f64::from_bits(x.to_bits() & all(condition))
 }
 
+/// Rows of a group by what they are of its pixels' ranges.
+struct Rows {
+    /// Inside of some pixel's.
+    some: std::ops::Range<usize>,
+    /// Inside of all.
+    every: std::ops::Range<usize>,
+    /// Where the first of them ends.
+    shortest: usize,
+}
+
 impl<T: Real> Clipped<'_, T> {
-    /// Rows that are inside the range of some pixel, and of those the ones that are inside of all.
+    /// Where the ranges of the pixels are.
     #[inline(always)]
-    fn rows(&self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
-        let (mut first, mut inner) = (f64::INFINITY, 0f64);
-        let (mut last, mut end) = (0f64, f64::INFINITY);
+    fn rows(&self) -> Rows {
+        // The bits of numbers that are not below zero are in their order, and of integers such a loop is a few instructions.
+        let (mut first, mut inner) = (i64::MAX, 0);
+        let (mut last, mut end) = (0, i64::MAX);
         for i in 0..GROUP {
-            first = if self.lo[i] < first { self.lo[i] } else { first };
-            inner = if self.lo[i] > inner { self.lo[i] } else { inner };
-            last = if self.hi[i] > last { self.hi[i] } else { last };
-            end = if self.hi[i] < end { self.hi[i] } else { end };
+            let (lo, hi) = (self.lo[i].to_bits().cast_signed(), self.hi[i].to_bits().cast_signed());
+            (first, inner) = (lo.min(first), lo.max(inner));
+            (end, last) = (hi.min(end), hi.max(last));
         }
-        let (inner, last) = (inner as usize, last as usize);
-        (first as usize..last, inner.min(last)..(end as usize).max(inner.min(last)))
+        let [first, inner, end, last] =
+            [first, inner, end, last].map(|bits| f64::from_bits(bits.cast_unsigned()) as usize);
+        Rows { some: first..last, every: inner.min(last)..end.max(inner.min(last)), shortest: end }
     }
 
     /// Adds `f` of each sample that is left, from small to large whatever the range of the pixel's neighbours is.
     #[inline(always)]
-    fn sum(&self, f: impl Fn(f64, usize) -> f64, mut add: impl FnMut(usize, f64)) {
-        let (all, inner) = self.rows();
-        for (rows, whole) in [(all.start..inner.start, false), (inner.clone(), true), (inner.end..all.end, false)] {
+    fn sum(&self, Rows { some, every, .. }: &Rows, f: impl Fn(f64, usize) -> f64, mut add: impl FnMut(usize, f64)) {
+        for (rows, whole) in [(some.start..every.start, false), (every.clone(), true), (every.end..some.end, false)] {
             for k in rows {
                 let (row, place) = (self.column.row(k), k as f64);
                 for i in 0..GROUP {
@@ -153,18 +163,17 @@ impl<T: Real> Clipped<'_, T> {
     /// One pass; whether something was rejected.
     #[inline(always)]
     fn pass(&mut self, clip: &Clip) -> bool {
+        let rows = self.rows();
         let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
         let mut n = [0f64; GROUP];
         for i in 0..GROUP {
             n[i] = self.hi[i] - self.lo[i];
         }
         if clip.mclip {
-            for i in 0..GROUP {
-                (centre[i], rest[i]) = self.column.middle(self.lo[i] as u32, self.hi[i] as u32, false, i);
-            }
+            (centre, rest) = self.column.middles(&self.lo, &self.hi, false);
         } else {
             let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
-            self.sum(|x, _| x, |i, x| accumulate::<T>(&mut high[i], &mut low[i], x));
+            self.sum(&rows, |x, _| x, |i, x| accumulate::<T>(&mut high[i], &mut low[i], x));
             for i in 0..GROUP {
                 (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
             }
@@ -179,44 +188,42 @@ impl<T: Real> Clipped<'_, T> {
             let t = apart(x, i);
             t * t
         };
-        self.sum(square, |i, t| squares[i] += t);
+        self.sum(&rows, square, |i, t| squares[i] += t);
         let (mut below, mut above) = ([0f64; GROUP], [0f64; GROUP]);
         for i in 0..GROUP {
             below[i] = clip.lsigma * clip.lsigma * squares[i];
             above[i] = clip.hsigma * clip.hsigma * squares[i];
         }
         // In order, those that are out come first and last.
-        let (all, inner) = self.rows();
         let mut changed = false;
-        for k in all.clone() {
+        for k in rows.some.clone() {
             let (row, place) = (self.column.row(k), k as f64);
-            let mut out = [0f64; GROUP];
+            let mut any = 0;
             for i in 0..GROUP {
                 let t = apart(row[i].to_f64(), i);
                 let inside = (place >= self.lo[i]) & (place < self.hi[i]);
-                out[i] = only(1.0, inside & (t < 0.0) & (n[i] * (t * t) > below[i]));
-                self.lo[i] += out[i];
+                let out = all(inside & (t < 0.0) & (n[i] * (t * t) > below[i]));
+                self.lo[i] += choose(out, 1.0, 0.0);
+                any |= out;
             }
-            let any = out.iter().sum::<f64>() > 0.0;
-            changed |= any;
-            if !any & (k >= inner.start) {
+            changed |= any != 0;
+            if any == 0 && k >= rows.every.start {
                 break;
             }
         }
         // A column may end before another begins.
-        let shortest = self.hi.iter().fold(f64::INFINITY, |least, hi| least.min(*hi)) - 1.0;
-        for k in all.rev() {
+        for k in rows.some.rev() {
             let (row, place) = (self.column.row(k), k as f64);
-            let mut out = [0f64; GROUP];
+            let mut any = 0;
             for i in 0..GROUP {
                 let t = apart(row[i].to_f64(), i);
                 let inside = (place >= self.lo[i]) & (place < self.hi[i]);
-                out[i] = only(1.0, inside & (t > 0.0) & (n[i] * (t * t) > above[i]));
-                self.hi[i] -= out[i];
+                let out = all(inside & (t > 0.0) & (n[i] * (t * t) > above[i]));
+                self.hi[i] -= choose(out, 1.0, 0.0);
+                any |= out;
             }
-            let any = out.iter().sum::<f64>() > 0.0;
-            changed |= any;
-            if !any & (k as f64 <= shortest) {
+            changed |= any != 0;
+            if any == 0 && k < rows.shortest {
                 break;
             }
         }

@@ -4,8 +4,11 @@
 //! What is compared are integers in the order of the numbers ([`Real::Key`]). Of two floating-point numbers LLVM writes
 //! minimum and maximum to their places as a choice, stored under a mask, which takes ten times as long on many processors.
 
-use super::clip::Range;
-use super::cpu::{BLOCK, Row, Samples};
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use super::clip::{Range, all, choose};
+use super::cpu::{BLOCK, Row, Samples, part};
 use super::network::{Round, rounds};
 use crate::real::Real;
 
@@ -14,6 +17,10 @@ pub(super) const GROUP: usize = 16;
 /// Up to so many frames a whole block is sorted at once; beyond, a group after the other, so that what is sorted stays in
 /// the first-level cache.
 const FRAMES_OF_BLOCK: usize = 64;
+/// Up to so many rows apart, the middles of a group are chosen from the rows between.
+const FEW: usize = 8;
+/// f64 from here on are whole numbers.
+const WHOLE: f64 = (1u64 << 52) as f64;
 
 /// Samples in columns; in each those that are used come first, from small to large.
 pub(super) struct Order<T> {
@@ -50,6 +57,48 @@ impl<'a, T: Real> Column<'a, T> {
     pub(super) fn at(self, k: u32, pixel: usize) -> T {
         let at = k as usize * self.width + pixel;
         self.rows[at.min(self.rows.len() - 1)]
+    }
+
+    /// The medians of places `lo..hi` of all pixels, or the lower of the two middle samples, and what their rounding lost.
+    #[inline(always)]
+    pub(super) fn middles(self, lo: &[f64; GROUP], hi: &[f64; GROUP], lower: bool) -> ([f64; GROUP], [f64; GROUP]) {
+        let (mut value, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
+        let (mut first, mut second) = ([0f64; GROUP], [0f64; GROUP]);
+        let (mut least, mut most) = (i64::MAX, 0);
+        for i in 0..GROUP {
+            let last = if hi[i] > lo[i] { hi[i] - 1.0 } else { lo[i] };
+            // Half of it, without what is behind the point: these numbers have no room for that.
+            let half = (0.5 * (last - lo[i]) - 0.25 + WHOLE) - WHOLE;
+            (first[i], second[i]) = (lo[i] + half, last - half);
+            least = least.min(first[i].to_bits().cast_signed());
+            most = most.max(second[i].to_bits().cast_signed());
+        }
+        let [least, most] = [least, most].map(|bits| f64::from_bits(bits.cast_unsigned()) as usize);
+        if most - least > FEW {
+            for i in 0..GROUP {
+                (value[i], rest[i]) = self.middle(lo[i] as u32, hi[i] as u32, lower, i);
+            }
+            return (value, rest);
+        }
+        // Mostly they are in few rows, and choosing from those is faster than going to each.
+        let (mut a, mut b) = ([0f64; GROUP], [0f64; GROUP]);
+        let frames = self.rows.len().div_ceil(self.width);
+        for k in least..=most {
+            let (row, place) = (*self.row(k.min(frames - 1)), k as f64);
+            let (before_a, before_b) = (a, b);
+            for i in 0..GROUP {
+                let x = row[i].to_f64();
+                a[i] = choose(all(first[i] == place), x, before_a[i]);
+                b[i] = choose(all(second[i] == place), x, before_b[i]);
+            }
+        }
+        for i in 0..GROUP {
+            let (mean, lost) = midpoint(a[i], b[i]);
+            let (none, one) = (all(hi[i] <= lo[i]), all(lower | (first[i] == second[i])));
+            value[i] = choose(none, 0.0, choose(one, a[i], mean));
+            rest[i] = choose(none | one, 0.0, lost);
+        }
+        (value, rest)
     }
 
     /// The median of places `lo..hi` of a pixel, or the lower of the two middle samples, and what its rounding lost.
@@ -158,10 +207,10 @@ impl<T: Real> Order<T> {
     #[inline(always)]
     pub(super) fn middles(&self, range: &Range, lower: bool, to: &mut Row<f64>) {
         for start in (0..BLOCK).step_by(GROUP) {
-            let column = self.column(start);
+            let [lo, hi] = [&range.lo, &range.hi].map(|ends| part::<u32, GROUP>(ends, start).map(f64::from));
+            let (hi, lo) = self.column(start).middles(&lo, &hi, lower);
             for i in 0..GROUP {
-                let (hi, lo) = column.middle(range.lo[start + i], range.hi[start + i], lower, i);
-                to[start + i] = hi + lo;
+                to[start + i] = hi[i] + lo[i];
             }
         }
     }
