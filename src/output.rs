@@ -254,20 +254,16 @@ impl<T> MemorySink<T> {
 
 impl<T: Real> Sink<T> for MemorySink<T> {
     fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
-        // The system clears each page at its first touch, which takes longer than the copy. A thread a plane, not several:
-        // those that touch one large page at once would all clear one.
-        let more = self.more.par_iter_mut().zip(&self.parts);
-        let others = |(plane, part): (&mut Plain<T>, &Part)| match (plane, tile.part(*part)) {
-            (Plain::Reals(to), Numbers::Reals(from)) => to.extend_from_slice(from),
-            (Plain::Words(to), Numbers::Words(from)) => to.extend(from),
-            _ => {}
-        };
-        let variance = || self.variance.extend_from_slice(&tile.variance);
-        let mask = || self.mask.extend(&tile.mask);
-        rayon::join(
-            || self.data.extend_from_slice(&tile.data),
-            || rayon::join(variance, || rayon::join(mask, || more.for_each(others))),
-        );
+        self.data.extend_from_slice(&tile.data);
+        self.variance.extend_from_slice(&tile.variance);
+        self.mask.extend(&tile.mask);
+        for (plane, part) in self.more.iter_mut().zip(&self.parts) {
+            match (plane, tile.part(*part)) {
+                (Plain::Reals(to), Numbers::Reals(from)) => to.extend_from_slice(from),
+                (Plain::Words(to), Numbers::Words(from)) => to.extend(from),
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
