@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, IxDyn};
+use ndastro::fits::Header;
 use ndastro::{
     AstroData, Clip, Combine, DType, Engine, Error, Hierarchy, Map, NDAstroData, Reject, Stack, Stats, VarianceFrom,
 };
@@ -31,6 +32,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_std", |e| row(e, Combine::Std)),
     ("stack_types", types),
     ("stack_scale_and_zero", scale_and_zero),
+    ("stack_plain_sums", plain_sums),
     ("stack_ends_of_the_range", ends_of_the_range),
     ("stack_odd_shapes", odd_shapes),
     ("stack_counts_around_networks", counts_around_networks),
@@ -226,7 +228,7 @@ fn against(got: &Got, want: &[Stacked], combine: Combine, count: &mut Count) -> 
     plane("REJHIGH", got.map("REJHIGH")?, &|w| f64::from(w.high), &exact);
     plane("REJMAP", got.map("REJMAP")?, &|w| f64::from(w.low + w.high), &exact);
     plane("WEIGHT", got.map("WEIGHT")?, &|w| w.weight, &close);
-    if want.iter().any(|w| w.propagated.is_some()) {
+    if want.iter().any(|w| w.propagated.is_some()) && got.maps.contains_key("SCATTER") {
         plane("SCATTER", got.map("SCATTER")?, &|w| w.scatter, &scatter);
         plane("CHISQ", got.map("CHISQ")?, &|w| w.ratio, &|got, want, w| {
             let off = off_centre(w, combine, double) / w.propagated.unwrap_or(1.0);
@@ -359,6 +361,69 @@ fn scale_and_zero(engine: &Engine) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Means and sums with nothing but their propagated variance, which have ways of their own: from files as they are stored,
+/// from arrays, and from files whose masks are of another type; more pixels than are summed at once, and ends that fill no
+/// vector; images with few pixels that have no good sample, with many, and with variances below zero.
+fn plain_sums(engine: &Engine) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut count = Count::default();
+    for (shape, frames, nasty) in [
+        (&[1][..], 1, true),
+        (&[5, 23], 2, true),
+        (&[3, 7, 211], 7, true),
+        (&[70, 131], 5, false),
+        (&[2, 64], 6, false),
+    ] {
+        let spread = |by: f64| Some((0..frames).map(|f| 1.0 + by * f as f64).collect());
+        for (scale, zero) in [(None, None), (spread(0.1), spread(-3.0))] {
+            let recipe = Recipe { nasty, scale, zero, ..Recipe::new(shape, frames) };
+            let mut made = make(&recipe, 11);
+            if !nasty {
+                // One pixel alone has no sample of the first level.
+                let bad = recipe.pixels() / 2 + 3;
+                made.samples[bad].iter_mut().for_each(|s| s.dq = 8);
+                for frame in &mut made.frames {
+                    let mut mask = frame.mask().map_err(text)?.ok_or("no mask")?.to_f64().mapv(|m| m as u16);
+                    if let Some(m) = mask.iter_mut().nth(bad) {
+                        *m = 8;
+                    }
+                    *frame = frame.clone().with_mask(mask).map_err(text)?;
+                }
+            }
+            let write = |(f, frame): (usize, &NDAstroData), wide: bool| -> Result<_, String> {
+                let mut frame = frame.clone();
+                if wide {
+                    let mask = frame.mask().map_err(text)?.ok_or("no mask")?.to_f64().mapv(|m| m as i32);
+                    frame = frame.with_mask(mask).map_err(text)?;
+                }
+                let path = folder.path().join(format!("{f}.{wide}.fits"));
+                AstroData::from_extensions(Header::new(), vec![frame]).write(&path, true).map_err(text)?;
+                Ok(path)
+            };
+            let paths = |wide| made.frames.iter().enumerate().map(|f| write(f, wide)).collect::<Result<Vec<_>, _>>();
+            let (stored, wide) = (paths(false)?, paths(true)?);
+            for combine in [Combine::Mean, Combine::Sum] {
+                let stacks = [
+                    Stack::new(made.frames.iter().cloned()),
+                    Stack::files(&stored).map_err(text)?,
+                    Stack::files(&wide).map_err(text)?,
+                ];
+                for (k, stack) in stacks.into_iter().enumerate() {
+                    let mut stack = stack.combine(combine).maps(Map::ALL);
+                    if let (Some(scale), Some(zero)) = (&recipe.scale, &recipe.zero) {
+                        stack = stack.scale(scale.clone()).zero(zero.clone());
+                    }
+                    let what = |e: String| format!("{combine:?}, way {k}, {recipe:?}:\n{e}");
+                    let got = evaluate(&stack, engine).map_err(what)?;
+                    let want = oracle(&made.samples, &recipe, &rules(combine, Reject::None, got.double));
+                    against(&got, &want, combine, &mut count).map_err(what)?;
+                }
+            }
+        }
+    }
+    count.enough()
 }
 
 /// Values whose squares come near the ends of f32, from above and below: a device computes what it can, and its host the

@@ -6,6 +6,7 @@
 mod bench;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bench::Bench;
@@ -14,7 +15,8 @@ use rayon::prelude::*;
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::expr::{self, Expr, Sheet};
-use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Tally, Task};
+use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Tally, Task, stream};
+use crate::plane::Transform;
 use crate::real::Real;
 use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Stacking, Tile, VARIANCE, Work};
 use crate::{Error, Result};
@@ -82,7 +84,7 @@ fn instruction_set() -> &'static str {
 
 /// Bytes of decoded samples that a piece may take: half of a small second-level cache.
 const PIECE_BYTES: usize = 256 << 10;
-/// A piece is no longer than this, whatever the number of frames.
+/// A piece is no longer than this, whatever the number of frames; so long where samples are not kept.
 const PIECE_PIXELS: usize = 4096;
 /// A tile is no longer than this, so that the writer has something to do early.
 const TILE_PIXELS: usize = 128 << 10;
@@ -96,7 +98,7 @@ const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
 enum Desk<T> {
-    Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>> },
+    Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>>, sums: Box<stream::Sums> },
     Expr(Sheet),
 }
 
@@ -105,6 +107,10 @@ pub(crate) struct Run<'a, T> {
     engine: &'a CpuEngine,
     job: &'a Job<'a>,
     piece: usize,
+    /// Pixels of a cube: no more than a piece, and less where most pieces do not need one.
+    cube: usize,
+    /// Frames are summed as they are stored, for as long as most pixels allow it.
+    streams: Option<(stream::Form, AtomicBool)>,
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
@@ -141,6 +147,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
         };
         let per_pixel = per_pixel.max(1);
         let piece = (PIECE_BYTES / per_pixel / block * block).clamp(block, PIECE_PIXELS);
+        let form = match &job.work {
+            Work::Stack(stack) => form::<T>(job, stack),
+            Work::Expr(_) => None,
+        };
+        let fixed = fixed + form.map_or(0, |_| stream::Sums::bytes(PIECE_PIXELS));
         let desks = |piece: usize| (threads * (piece * per_pixel + fixed)) as u64;
         let room = (memory / 2).saturating_sub((threads * fixed) as u64);
         let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
@@ -156,7 +167,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
         }
         let desk_bytes = desks(piece);
         let desks = Mutex::new(Vec::new());
-        Ok(Run { engine, job, piece, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
+        let cube = piece;
+        let piece = if form.is_some() { PIECE_PIXELS } else { piece };
+        let streams = form.map(|form| (form, AtomicBool::new(true)));
+        Ok(Run { engine, job, piece, cube, streams, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
     }
 
     /// Bytes of buffers besides tiles.
@@ -295,28 +309,62 @@ impl<'a, T: Real + Default> Run<'a, T> {
         }
     }
 
+    /// Stored bytes of the planes of a frame, which [`form`] said can be had.
+    fn bytes(&self, stack: &Stacking<'_>, frame: usize, range: &Range<usize>) -> stream::Bytes<'_> {
+        let plane =
+            |c: usize| stack.frames[frame][c].and_then(|i| self.job.inputs[i].slice(range.clone())).unwrap_or_default();
+        stream::Bytes { data: plane(DATA), variance: plane(VARIANCE), mask: plane(MASK) }
+    }
+
     /// The pixels from `start` on, as many as `out` holds.
-    fn piece(&self, start: usize, out: Out<'_, T>) {
+    fn piece(&self, start: usize, mut out: Out<'_, T>) {
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
         match (&self.job.work, &mut desk) {
-            (Work::Stack(stack), Desk::Stack { cube, scratch, bench }) => {
-                match (&stack.computed, bench) {
-                    (Some(computed), Some(bench)) => {
-                        out.tally.negative += bench.compute(self, computed.programs, stack, &range, cube);
+            (Work::Stack(stack), Desk::Stack { cube, scratch, bench, sums }) => {
+                let mut all_rules = |part: Range<usize>, out: Out<'_, T>| {
+                    let range = start + part.start..start + part.end;
+                    match (&stack.computed, &mut *bench) {
+                        (Some(computed), Some(bench)) => {
+                            out.tally.negative += bench.compute(self, computed.programs, stack, &range, cube);
+                        }
+                        _ => self.decode(stack, &range, cube),
                     }
-                    _ => self.decode(stack, &range, cube),
+                    Stack::<T>::cpu(Task {
+                        cube,
+                        method: &stack.method,
+                        affine: stack.affine,
+                        levels: &stack.levels,
+                        nonfinite: stack.nonfinite,
+                        shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
+                        scratch,
+                        out,
+                    });
+                };
+                let streams = self.streams.as_ref().filter(|(_, most)| most.load(Ordering::Relaxed));
+                if let Some((form, most)) = streams {
+                    stream::stream(stream::Stream {
+                        frame: |f| self.bytes(stack, f, &range),
+                        form: *form,
+                        method: &stack.method,
+                        affine: stack.affine,
+                        levels: &stack.levels,
+                        sums,
+                        out: out.part(0..range.len()),
+                    });
+                    if sums.rest.len() * BLOCK * 2 > range.len() {
+                        most.store(false, Ordering::Relaxed);
+                    }
+                    for &at in &sums.rest {
+                        let part = at..range.len().min(at + BLOCK);
+                        all_rules(part.clone(), out.part(part));
+                    }
+                } else {
+                    for at in (0..range.len()).step_by(self.cube) {
+                        let part = at..range.len().min(at + self.cube);
+                        all_rules(part.clone(), out.part(part));
+                    }
                 }
-                Stack::<T>::cpu(Task {
-                    cube,
-                    method: &stack.method,
-                    affine: stack.affine,
-                    levels: &stack.levels,
-                    nonfinite: stack.nonfinite,
-                    shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
-                    scratch,
-                    out,
-                });
             }
             (Work::Expr(program), Desk::Expr(sheet)) => {
                 let lent = expr::Lent {
@@ -341,14 +389,30 @@ impl<'a, T: Real + Default> Run<'a, T> {
             Work::Stack(s) => {
                 let planes = s.computed.map_or(0, |c| c.shares.planes());
                 Desk::Stack {
-                    cube: Cube::new(s.count(), self.piece, s.variance, s.mask, planes),
+                    cube: Cube::new(s.count(), self.cube, s.variance, s.mask, planes),
                     scratch: Box::default(),
-                    bench: s.computed.map(|c| Box::new(Bench::new(c.programs, self.job.inputs.len(), self.piece))),
+                    bench: s.computed.map(|c| Box::new(Bench::new(c.programs, self.job.inputs.len(), self.cube))),
+                    sums: Box::default(),
                 }
             }
             Work::Expr(program) => Desk::Expr(Sheet::new(program, self.piece)),
         })
     }
+}
+
+/// How the planes of all frames are stored, if they can be summed as they are.
+fn form<T: Real>(job: &Job<'_>, stack: &Stacking<'_>) -> Option<stream::Form> {
+    if !stream::fits::<T>(&stack.method) || stack.computed.is_some() || job.outputs.ratio {
+        return None;
+    }
+    let of = |planes: &[Option<usize>; 3]| {
+        let plane = |c: usize| planes[c].map(|i| job.inputs[i]).filter(|p| p.slice(0..0).is_some());
+        let (data, variance, mask) = (plane(DATA)?, plane(VARIANCE)?, plane(MASK)?);
+        let plain = data.transform() == Transform::None && variance.transform() == Transform::None;
+        stream::Form::of(&data.format(), &variance.format(), &mask.format()).filter(|_| plain)
+    };
+    let first = of(stack.frames.first()?)?;
+    (stack.variance && stack.mask && stack.frames.iter().all(|planes| of(planes) == Some(first))).then_some(first)
 }
 
 /// A piece of all planes of a tile.

@@ -9,6 +9,7 @@
 mod combine;
 mod plain;
 mod samples;
+pub(crate) mod stream;
 
 pub(super) use samples::{ALL, Row, Samples, all_if, block, part};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};

@@ -71,7 +71,7 @@ mod order;
 pub(crate) mod wgsl;
 
 pub(crate) use clip::minmax_part;
-pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, quotient};
+pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, quotient, stream};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};
@@ -105,6 +105,27 @@ pub(crate) struct Out<'a, T> {
 }
 
 impl<'a, T> Out<'a, T> {
+    /// The same of these pixels alone.
+    pub(crate) fn part(&mut self, range: std::ops::Range<usize>) -> Out<'_, T> {
+        fn of<V>(plane: &mut [V], range: std::ops::Range<usize>) -> &mut [V] {
+            plane.get_mut(range).unwrap_or_default()
+        }
+        let words = |plane| of::<u32>(plane, range.clone());
+        Out {
+            data: of(self.data, range.clone()),
+            variance: of(self.variance, range.clone()),
+            scatter: of(self.scatter, range.clone()),
+            ratio: of(self.ratio, range.clone()),
+            weight: of(self.weight, range.clone()),
+            mask: words(self.mask),
+            good: words(self.good),
+            low: words(self.low),
+            high: words(self.high),
+            rejected: words(self.rejected),
+            tally: self.tally,
+        }
+    }
+
     /// Data with variance and mask, and nothing else.
     pub(crate) fn of(data: &'a mut [T], variance: &'a mut [T], mask: &'a mut [u32], tally: &'a mut Tally) -> Self {
         Out {

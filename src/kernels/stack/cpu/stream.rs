@@ -1,0 +1,263 @@
+//! Sums and means of everything that is good straight from stored bytes, frame after frame, with the sums of a piece kept:
+//! no sample is written anywhere. It comes to what the rules in their order come to, bit for bit; blocks with a pixel that has
+//! no sample of the first level are left to those.
+
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use super::samples::{BLOCK, LANES, all_if, keep};
+use crate::dtype::{DType, PixelFormat};
+use crate::kernels::stack::{Affine, Combine, Errors, Flavour, Levels, Method, Out, Reject};
+use crate::real::Real;
+use crate::simd::{Loop, dispatch};
+
+/// How the planes of all frames are stored: float32 data and variance, masks of 16 bits, all as files have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// The sign bit of a mask stands for BZERO.
+    flip: bool,
+}
+
+impl Form {
+    /// Of a frame with such planes, if they are.
+    pub(crate) fn of(data: &PixelFormat, variance: &PixelFormat, mask: &PixelFormat) -> Option<Self> {
+        let is_real = |format: &PixelFormat| format.stored == DType::F32 && format.is_plain();
+        let flip = mask.flipped().is_some();
+        let is_mask = matches!(mask.stored, DType::I16 | DType::U16) && (mask.is_plain() || flip);
+        let of_files = data.big_endian && variance.big_endian && mask.big_endian;
+        (is_real(data) && is_real(variance) && is_mask && of_files).then_some(Form { flip })
+    }
+}
+
+/// Whether a run is of this kind, but for what its frames have.
+pub(crate) fn fits<T: Real>(method: &Method) -> bool {
+    T::DTYPE == DType::F32
+        && matches!(method.combine, Combine::Mean | Combine::Sum)
+        && method.reject == Reject::None
+        && method.flavour == Flavour::Stable
+        && method.errors == Errors::Propagated
+}
+
+/// Stored bytes of the planes of one frame, as many numbers each as the piece has pixels.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    pub data: &'a [u8],
+    pub variance: &'a [u8],
+    pub mask: &'a [u8],
+}
+
+/// What the samples of a piece have come to so far; reused, so that nothing is allocated per piece.
+#[derive(Default)]
+pub(crate) struct Sums {
+    sum: Vec<f64>,
+    sum2: Vec<f64>,
+    good: Vec<u32>,
+    mask: Vec<u32>,
+    /// Where the blocks begin that are left to the rules in their order.
+    pub rest: Vec<usize>,
+}
+
+impl Sums {
+    /// Bytes of a piece of so many pixels.
+    pub(crate) fn bytes(pixels: usize) -> usize {
+        pixels * 24 + pixels / BLOCK * size_of::<usize>()
+    }
+}
+
+/// Frames on their way to their mean or sum.
+pub(crate) struct Stream<'a, T, F> {
+    /// The bytes of a frame.
+    pub frame: F,
+    pub form: Form,
+    pub method: &'a Method,
+    /// One per frame.
+    pub affine: &'a [Affine],
+    pub levels: &'a Levels,
+    pub sums: &'a mut Sums,
+    pub out: Out<'a, T>,
+}
+
+/// Sums over all frames. What is left over is in `sums.rest`, and was not written.
+pub(crate) fn stream<'b, T: Real, F: Fn(usize) -> Bytes<'b>>(stream: Stream<'_, T, F>) {
+    dispatch(stream);
+}
+
+impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Stream { frame, form, method, affine, levels, sums, mut out } = self;
+        let n = out.data.len();
+        let whole = n.next_multiple_of(BLOCK);
+        sums.rest.clear();
+        for sum in [&mut sums.sum, &mut sums.sum2] {
+            sum.clear();
+            sum.resize(whole, 0.0);
+        }
+        for words in [&mut sums.good, &mut sums.mask] {
+            words.clear();
+            words.resize(whole, 0);
+        }
+        let forbidden = levels.forbidden[0];
+        let mut negative = 0;
+        // Two frames at a time: the sums go through memory half as often.
+        for f in (0..affine.len()).step_by(2) {
+            let first = frame(f);
+            negative |= if f + 1 < affine.len() {
+                sums.add([first, frame(f + 1)], &affine[f..f + 2], n, form, forbidden)
+            } else {
+                sums.add([first], &affine[f..=f], n, form, forbidden)
+            };
+        }
+        for start in (0..n).step_by(BLOCK) {
+            // A variance below zero is counted, which the others do.
+            let good = &sums.good[start..n.min(start + BLOCK)];
+            if negative != 0 || good.contains(&0) {
+                sums.rest.push(start);
+            } else {
+                sums.store(start, good.len(), method, &mut out);
+            }
+        }
+    }
+}
+
+/// Bytes of a few numbers of 4 and of 2 bytes.
+const WORDS: usize = 4 * LANES;
+const HALVES: usize = 2 * LANES;
+
+/// Data, variance and mask, a few pixels after the other.
+type Numbers<'a> = (&'a [[u8; WORDS]], &'a [[u8; WORDS]], &'a [[u8; HALVES]]);
+
+impl Sums {
+    /// Adds `K` frames. Not 0 if a variance is below zero.
+    #[inline(always)]
+    fn add<const K: usize>(
+        &mut self,
+        frames: [Bytes<'_>; K],
+        affine: &[Affine],
+        n: usize,
+        form: Form,
+        forbidden: u32,
+    ) -> u32 {
+        if affine.iter().all(Affine::is_identity) {
+            self.add_as::<K, false>(frames, affine, n, form, forbidden)
+        } else {
+            self.add_as::<K, true>(frames, affine, n, form, forbidden)
+        }
+    }
+
+    #[inline(always)]
+    fn add_as<const K: usize, const SCALED: bool>(
+        &mut self,
+        frames: [Bytes<'_>; K],
+        affine: &[Affine],
+        n: usize,
+        form: Form,
+        forbidden: u32,
+    ) -> u32 {
+        let mut negative = [0u32; LANES];
+        let planes = frames.map(|b| {
+            (b.data.as_chunks::<WORDS>().0, b.variance.as_chunks::<WORDS>().0, b.mask.as_chunks::<HALVES>().0)
+        });
+        let whole = n / LANES;
+        let planes = planes.map(|(data, variance, mask)| (&data[..whole], &variance[..whole], &mask[..whole]));
+        for at in 0..whole {
+            self.lanes::<K, SCALED>(at * LANES, planes, at, affine, form, forbidden, &mut negative);
+        }
+        let (from, rest) = (whole * LANES, n % LANES);
+        if rest > 0 {
+            // The last few, and zeros behind them.
+            let padded = frames.map(|b| {
+                let mut padded = ([[0; WORDS]], [[0; WORDS]], [[0; HALVES]]);
+                padded.0[0][..4 * rest].copy_from_slice(&b.data[4 * from..4 * n]);
+                padded.1[0][..4 * rest].copy_from_slice(&b.variance[4 * from..4 * n]);
+                padded.2[0][..2 * rest].copy_from_slice(&b.mask[2 * from..2 * n]);
+                padded
+            });
+            let planes = padded.each_ref().map(|(data, variance, mask)| (&data[..], &variance[..], &mask[..]));
+            self.lanes::<K, SCALED>(from, planes, 0, affine, form, forbidden, &mut negative);
+        }
+        negative.iter().fold(0, |all, one| all | one)
+    }
+
+    /// Adds a few pixels of `K` frames.
+    #[inline(always)]
+    fn lanes<const K: usize, const SCALED: bool>(
+        &mut self,
+        at: usize,
+        planes: [Numbers<'_>; K],
+        from: usize,
+        affine: &[Affine],
+        form: Form,
+        forbidden: u32,
+        negative: &mut [u32; LANES],
+    ) {
+        let flip = if form.flip { 0x8000 } else { 0 };
+        let (Some(sum), Some(sum2)) = (lanes_of(&mut self.sum, at), lanes_of(&mut self.sum2, at)) else { return };
+        let (Some(good), Some(mask)) = (lanes_of(&mut self.good, at), lanes_of(&mut self.mask, at)) else { return };
+        let (mut s, mut s2, mut g, mut m, mut below) = (*sum, *sum2, *good, *mask, *negative);
+        for k in 0..K {
+            let affine = &affine[k];
+            // By value: places that may overlap, LLVM goes to one by one.
+            let (data, variance, mask) = (planes[k].0[from], planes[k].1[from], planes[k].2[from]);
+            let (mut ds, mut vs, mut all_bits) = ([0f32; LANES], [0f32; LANES], [0u32; LANES]);
+            for i in 0..LANES {
+                let word = |b: &[u8; WORDS]| f32::from_be_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]);
+                (ds[i], vs[i]) = (word(&data), word(&variance));
+                all_bits[i] = u32::from(u16::from_be_bytes([mask[2 * i], mask[2 * i + 1]])) ^ flip;
+            }
+            let square = affine.scale * affine.scale;
+            for i in 0..LANES {
+                let (d, v, bits) = (ds[i], vs[i], all_bits[i]);
+                let used = all_if(bits & forbidden == 0) & all_if(d.is_finite() & v.is_finite());
+                let x = if SCALED { affine.apply(d).0 } else { f64::from(d) };
+                let w = if SCALED { f64::from(v) * square } else { f64::from(v) };
+                s[i] += keep(x, used);
+                s2[i] += keep(w, used & all_if(v > 0.0));
+                g[i] += used & 1;
+                m[i] |= bits & used;
+                below[i] |= all_if(v < 0.0);
+            }
+        }
+        (*sum, *sum2, *good, *mask, *negative) = (s, s2, g, m, below);
+    }
+
+    /// The results of a block to where they belong.
+    #[inline(always)]
+    fn store<T: Real>(&self, start: usize, n: usize, method: &Method, out: &mut Out<'_, T>) {
+        let (mut value, mut variance) = ([0f64; BLOCK], [0f64; BLOCK]);
+        let mut count = [0f64; BLOCK];
+        for i in 0..n {
+            count[i] = f64::from(self.good[start + i]);
+        }
+        let is_mean = method.combine == Combine::Mean;
+        for i in 0..n {
+            let (sum, sum2, n) = (self.sum[start + i], self.sum2[start + i], count[i]);
+            (value[i], variance[i]) = if is_mean { (sum / n, sum2 / (n * n)) } else { (sum, sum2) };
+        }
+        let reals = |to: &mut [T], from: &[f64; BLOCK]| {
+            if let Some(to) = to.get_mut(start..start + n) {
+                for i in 0..n {
+                    to[i] = T::from_f64(from[i]);
+                }
+            }
+        };
+        reals(out.data, &value);
+        reals(out.variance, &variance);
+        reals(out.weight, &count);
+        for (to, from) in [(&mut *out.mask, &self.mask), (&mut *out.good, &self.good)] {
+            if let Some(to) = to.get_mut(start..start + n) {
+                to.copy_from_slice(&from[start..start + n]);
+            }
+        }
+        for to in [&mut *out.low, &mut *out.high, &mut *out.rejected] {
+            if let Some(to) = to.get_mut(start..start + n) {
+                to.fill(0);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn lanes_of<V>(all: &mut [V], at: usize) -> Option<&mut [V; LANES]> {
+    all.get_mut(at..)?.first_chunk_mut()
+}
