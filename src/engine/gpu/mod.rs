@@ -409,10 +409,10 @@ mod tests {
             [crate::Reject::None, crate::Reject::MinMax { nlow: 1, nhigh: 0 }].map(|reject| {
                 let masked = frames().into_iter().map(|frame| {
                     let variance = frame.data().expect("in memory").to_f64().mapv(|v| (v / 7.0) as f32);
-                    let mask = variance.mapv(|v| u16::from(v as u32 % 5 == 0));
+                    let mask = variance.mapv(|v| u16::from((v as u32).is_multiple_of(5)));
                     frame.with_variance(variance).and_then(|f| f.with_mask(mask)).expect("of the same shape")
                 });
-                let stack = Stack::new(masked.collect()).memory(512 << 10).reject(reject);
+                let stack = Stack::new(masked).memory(512 << 10).reject(reject);
                 let (result, stats) = stack.eval(&engine).expect("a working device");
                 assert!(stats.warnings.is_empty() && stats.tiles > 3, "{stats:?}");
                 let nd = &result[0];

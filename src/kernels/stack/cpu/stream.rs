@@ -97,15 +97,15 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
             words.clear();
             words.resize(whole, 0);
         }
-        let forbidden = levels.forbidden[0];
+        let bits = Bits { flip: if form.flip { 0x8000 } else { 0 }, forbidden: levels.forbidden[0] };
         let mut negative = 0;
         // Two frames at a time: the sums go through memory half as often.
         for f in (0..affine.len()).step_by(2) {
             let first = frame(f);
             negative |= if f + 1 < affine.len() {
-                sums.add([first, frame(f + 1)], &affine[f..f + 2], n, form, forbidden)
+                sums.add([first, frame(f + 1)], &affine[f..f + 2], n, bits)
             } else {
-                sums.add([first], &affine[f..=f], n, form, forbidden)
+                sums.add([first], &affine[f..=f], n, bits)
             };
         }
         for start in (0..n).step_by(BLOCK) {
@@ -124,24 +124,24 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
 const WORDS: usize = 4 * LANES;
 const HALVES: usize = 2 * LANES;
 
+/// What the bits of a mask are read by: the sign bit that is flipped, and those that a good sample has not.
+#[derive(Clone, Copy)]
+struct Bits {
+    flip: u32,
+    forbidden: u32,
+}
+
 /// Data, variance and mask, a few pixels after the other.
 type Numbers<'a> = (&'a [[u8; WORDS]], &'a [[u8; WORDS]], &'a [[u8; HALVES]]);
 
 impl Sums {
     /// Adds `K` frames. Not 0 if a variance is below zero.
     #[inline(always)]
-    fn add<const K: usize>(
-        &mut self,
-        frames: [Bytes<'_>; K],
-        affine: &[Affine],
-        n: usize,
-        form: Form,
-        forbidden: u32,
-    ) -> u32 {
+    fn add<const K: usize>(&mut self, frames: [Bytes<'_>; K], affine: &[Affine], n: usize, bits: Bits) -> u32 {
         if affine.iter().all(Affine::is_identity) {
-            self.add_as::<K, false>(frames, affine, n, form, forbidden)
+            self.add_as::<K, false>(frames, affine, n, bits)
         } else {
-            self.add_as::<K, true>(frames, affine, n, form, forbidden)
+            self.add_as::<K, true>(frames, affine, n, bits)
         }
     }
 
@@ -151,8 +151,7 @@ impl Sums {
         frames: [Bytes<'_>; K],
         affine: &[Affine],
         n: usize,
-        form: Form,
-        forbidden: u32,
+        bits: Bits,
     ) -> u32 {
         let mut negative = [0u32; LANES];
         let planes = frames.map(|b| {
@@ -161,7 +160,7 @@ impl Sums {
         let whole = n / LANES;
         let planes = planes.map(|(data, variance, mask)| (&data[..whole], &variance[..whole], &mask[..whole]));
         for at in 0..whole {
-            self.lanes::<K, SCALED>(at * LANES, planes, at, affine, form, forbidden, &mut negative);
+            self.lanes::<K, SCALED>(at * LANES, planes, at, affine, bits, &mut negative);
         }
         let (from, rest) = (whole * LANES, n % LANES);
         if rest > 0 {
@@ -174,7 +173,7 @@ impl Sums {
                 padded
             });
             let planes = padded.each_ref().map(|(data, variance, mask)| (&data[..], &variance[..], &mask[..]));
-            self.lanes::<K, SCALED>(from, planes, 0, affine, form, forbidden, &mut negative);
+            self.lanes::<K, SCALED>(from, planes, 0, affine, bits, &mut negative);
         }
         negative.iter().fold(0, |all, one| all | one)
     }
@@ -187,11 +186,9 @@ impl Sums {
         planes: [Numbers<'_>; K],
         from: usize,
         affine: &[Affine],
-        form: Form,
-        forbidden: u32,
+        bits: Bits,
         negative: &mut [u32; LANES],
     ) {
-        let flip = if form.flip { 0x8000 } else { 0 };
         let (Some(sum), Some(sum2)) = (lanes_of(&mut self.sum, at), lanes_of(&mut self.sum2, at)) else { return };
         let (Some(good), Some(mask)) = (lanes_of(&mut self.good, at), lanes_of(&mut self.mask, at)) else { return };
         let (mut s, mut s2, mut g, mut m, mut below) = (*sum, *sum2, *good, *mask, *negative);
@@ -203,18 +200,18 @@ impl Sums {
             for i in 0..LANES {
                 let word = |b: &[u8; WORDS]| f32::from_be_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]);
                 (ds[i], vs[i]) = (word(&data), word(&variance));
-                all_bits[i] = u32::from(u16::from_be_bytes([mask[2 * i], mask[2 * i + 1]])) ^ flip;
+                all_bits[i] = u32::from(u16::from_be_bytes([mask[2 * i], mask[2 * i + 1]])) ^ bits.flip;
             }
             let square = affine.scale * affine.scale;
             for i in 0..LANES {
-                let (d, v, bits) = (ds[i], vs[i], all_bits[i]);
-                let used = all_if(bits & forbidden == 0) & all_if(d.is_finite() & v.is_finite());
+                let (d, v, flags) = (ds[i], vs[i], all_bits[i]);
+                let used = all_if(flags & bits.forbidden == 0) & all_if(d.is_finite() & v.is_finite());
                 let x = if SCALED { affine.apply(d).0 } else { f64::from(d) };
                 let w = if SCALED { f64::from(v) * square } else { f64::from(v) };
                 s[i] += keep(x, used);
                 s2[i] += keep(w, used & all_if(v > 0.0));
                 g[i] += used & 1;
-                m[i] |= bits & used;
+                m[i] |= flags & used;
                 below[i] |= all_if(v < 0.0);
             }
         }
