@@ -5,11 +5,14 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
-use super::samples::{BLOCK, LANES, all_if, keep};
+use super::samples::{BLOCK, all_if, keep};
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::stack::{Affine, Combine, Errors, Flavour, Levels, Method, Out, Reject};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
+
+/// Pixels that are added at a time: all that AVX2 has registers for.
+const LANES: usize = 8;
 
 /// How the planes of all frames are stored: float32 data and variance, masks of 16 bits, all as files have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
