@@ -591,6 +591,8 @@ fn engines_names_what_auto_takes() {
     assert!(one.starts_with("cpu, 1 threads, "), "{one}");
 }
 
+// A build without the feature says that instead, with drivers or without.
+#[cfg(feature = "gpu")]
 #[test]
 fn without_a_driver_gpu_fails_and_auto_works() {
     let (dir, frames) = folder(2, &[4, 5]);
