@@ -3,19 +3,7 @@
 // bindings and constants these are; the twin: cpu/plain.rs. What a quad of numbers is read from, the functions data_quad,
 // variance_quad and mask_quad, is written out by src/kernels/stack/wgsl.rs for the type that they are stored as.
 
-struct Params {
-    pixels: u32,
-    opaque_zero: u32,
-    pad_a: u32,
-    pad_b: u32,
-    // Bits that a sample of level k may not have; 0 for levels that are not there.
-    forbidden: array<vec4<u32>, 2>,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(4) var<storage, read> rows: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> out_reals: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> out_info: array<vec4<u32>>;
 
 const NO_DATA = vec4<u32>(16u);
 const UNUSABLE = vec4<u32>(0xffffffffu);

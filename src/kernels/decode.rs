@@ -212,10 +212,10 @@ pub(crate) struct Params {
 }
 
 /// The constants that a pipeline of `shaders/decode.wgsl` is made with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Constants {
     /// Type of the stored numbers: see `STORED_*` in the shader.
-    pub stored: u32,
+    pub stored: DType,
     /// The bytes of a number are in the other order than the device's.
     pub swap: bool,
     /// The sign bit stands for BZERO.
@@ -231,25 +231,15 @@ impl Constants {
     pub(crate) const VALUES: Constants = Constants::native(DType::F32);
     pub(crate) const MASKS: Constants = Constants::native(DType::U32);
 
-    /// Bytes of a number.
-    pub(crate) fn size(&self) -> usize {
-        match self.stored {
-            0 | 1 => 1,
-            2 | 3 => 2,
-            6 | 7 | 9 => 8,
-            _ => 4,
-        }
-    }
-
     const fn native(stored: DType) -> Self {
-        Constants { stored: stored as u32, swap: false, flip: false, lookup: false, has_blank: false }
+        Constants { stored, swap: false, flip: false, lookup: false, has_blank: false }
     }
 
     /// By the names of the shader.
     pub(crate) fn named(&self) -> Vec<(&'static str, f64)> {
         let flag = |name, on| (name, f64::from(u8::from(on)));
         vec![
-            ("STORED", f64::from(self.stored)),
+            ("STORED", f64::from(self.stored as u32)),
             flag("SWAP", self.swap),
             flag("FLIP", self.flip),
             flag("LOOKUP", self.lookup),

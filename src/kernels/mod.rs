@@ -80,8 +80,7 @@ mod tests {
 
     /// Planes as files have them.
     fn raw_bytes() -> stack::wgsl::Raw {
-        let bytes =
-            |stored: DType, flip| decode::Constants { stored: stored as u32, swap: true, flip, ..Default::default() };
+        let bytes = |stored: DType, flip| decode::Constants { stored, swap: true, flip, ..decode::Constants::VALUES };
         stack::wgsl::Raw {
             data: bytes(DType::I16, true),
             variance: bytes(DType::F32, false),
@@ -187,7 +186,7 @@ mod tests {
     fn constants_are_the_shaders() {
         let names =
             |m: &naga::Module| -> Vec<String> { m.overrides.iter().filter_map(|(_, o)| o.name.clone()).collect() };
-        let want: Vec<&str> = decode::Constants::default().named().iter().map(|c| c.0).collect();
+        let want: Vec<&str> = decode::Constants::VALUES.named().iter().map(|c| c.0).collect();
         assert_eq!(names(&module::<decode::Decode<f32>>()), want);
     }
 }

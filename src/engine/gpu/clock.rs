@@ -53,10 +53,7 @@ impl Clock {
 
     /// What lies between the moments, from the bytes of the readback buffer.
     pub(super) fn read(&self, readback: &[u8]) -> DeviceSeconds {
-        let ticks: Vec<u64> = readback[readback.len() - BYTES as usize..]
-            .chunks_exact(8)
-            .map(|b| b.iter().rev().fold(0, |n, &byte| n << 8 | u64::from(byte)))
-            .collect();
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&readback[readback.len() - BYTES as usize..]);
         // A clock that was set back in between says nothing.
         let between = |a: u32, b: u32| ticks[b as usize].saturating_sub(ticks[a as usize]) as f64 * self.period * 1e-9;
         DeviceSeconds {

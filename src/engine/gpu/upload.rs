@@ -31,7 +31,7 @@ impl Upload {
     fn raw(format: &PixelFormat) -> Self {
         let blank = format.blank.unwrap_or_default() as u64;
         let constants = decode::Constants {
-            stored: format.stored as u32,
+            stored: format.stored,
             swap: format.big_endian != cfg!(target_endian = "big"),
             flip: format.flipped().is_some(),
             lookup: false,

@@ -182,6 +182,14 @@ impl Method {
         self.reject != Reject::None || self.combine.is_median()
     }
 
+    /// Whether it is a mean or sum with nothing rejected and its propagated variance alone.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.combine, Combine::Mean | Combine::Sum)
+            && self.reject == Reject::None
+            && self.flavour == Flavour::Stable
+            && self.errors == Errors::Propagated
+    }
+
     /// Whether the samples' variances are read.
     pub(crate) fn reads_variance(&self) -> bool {
         self.errors.propagates() || self.combine == Combine::WtMean || matches!(self.reject, Reject::VarClip(_))

@@ -202,7 +202,8 @@ pub(crate) struct Task<'a, T> {
 
 impl<T: Real> Kernel for Stack<T> {
     const STEM: &'static str = "stack";
-    const WGSL: &'static str = include_str!("../../../shaders/stack.wgsl");
+    const WGSL: &'static str =
+        concat!(include_str!("../../../shaders/stack_job.wgsl"), include_str!("../../../shaders/stack.wgsl"));
     type Params = Params;
     type Cpu<'a> = Task<'a, T>;
 

@@ -109,15 +109,7 @@ const MOST_SIGMA: f64 = 1e9;
 
 /// Whether the shader is the one for what is plain: four pixels a lane.
 fn is_plain<T: Real>(method: &Method, has: &Has) -> bool {
-    T::DTYPE == DType::F32
-        && matches!(method.combine, Combine::Mean | Combine::Sum)
-        && method.reject == Reject::None
-        && method.errors.propagates()
-        && !method.errors.scatters()
-        && has.variance
-        && has.mask
-        && has.shared == 0
-        && has.reals() == 2
+    T::DTYPE == DType::F32 && method.is_plain() && has.variance && has.mask && has.shared == 0 && has.reals() == 2
 }
 
 /// Pixels of a lane.
@@ -203,7 +195,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     for (name, Constants { stored, swap, flip, .. }) in
         [("DATA", raw.data), ("VARIANCE", raw.variance), ("MASK", raw.mask)]
     {
-        line(format_args!("const {name}_STORED: u32 = {stored}u;"));
+        line(format_args!("const {name}_STORED: u32 = {}u;", stored as u32));
         line(format_args!("const {name}_SWAP: bool = {swap};"));
         line(format_args!("const {name}_FLIP: bool = {flip};"));
     }
@@ -228,6 +220,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     if is_plain::<T>(method, has) {
         out.push_str(include_str!("../../../shaders/stored.wgsl"));
         out.push_str("alias real = f32;\n");
+        out.push_str(include_str!("../../../shaders/stack_job.wgsl"));
         quads(raw, &mut out);
         out.push_str(include_str!("../../../shaders/stack_plain.wgsl"));
         return out;
@@ -273,7 +266,7 @@ fn each_equal(pixel: u32) {}
 fn quads(raw: &Raw, out: &mut String) {
     let planes = [("data", raw.data, "f32_bits"), ("variance", raw.variance, "f32_bits"), ("mask", raw.mask, "masks")];
     for (k, (name, constants, convert)) in planes.into_iter().enumerate() {
-        let (words, numbers) = match (constants.size(), constants.swap) {
+        let (words, numbers) = match (constants.stored.size(), constants.swap) {
             (1, _) => ("u32", "quarters(WORDS)"),
             (2, false) => ("vec2<u32>", "halves(WORDS, false)"),
             (2, true) => ("vec2<u32>", "halves(WORDS, true)"),

@@ -7,17 +7,14 @@
 use super::samples::{BLOCK, Cube, LANES, Samples, Shares, all_if, keep};
 use super::{Pixels, finite};
 use crate::dtype::DType;
-use crate::kernels::stack::{Combine, Levels, Method, Reject};
+use crate::kernels::stack::{Combine, Levels, Method};
 use crate::real::Real;
 
 /// Whether a run is of this kind.
 pub(super) fn fits<T: Real>(cube: &Cube<T>, method: &Method, shares: Shares<'_>) -> bool {
     T::DTYPE == DType::F32
-        && matches!(method.combine, Combine::Mean | Combine::Sum)
-        && method.reject == Reject::None
+        && method.is_plain()
         && shares.variables == 0
-        && method.errors.propagates()
-        && !method.errors.scatters()
         && !cube.variance.is_empty()
         && !cube.mask.is_empty()
 }

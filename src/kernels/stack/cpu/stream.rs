@@ -7,7 +7,7 @@
 
 use super::samples::{BLOCK, all_if, keep};
 use crate::dtype::{DType, PixelFormat};
-use crate::kernels::stack::{Affine, Combine, Errors, Flavour, Levels, Method, Out, Reject};
+use crate::kernels::stack::{Affine, Combine, Levels, Method, Out};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
 
@@ -34,11 +34,7 @@ impl Form {
 
 /// Whether a run is of this kind, but for what its frames have.
 pub(crate) fn fits<T: Real>(method: &Method) -> bool {
-    T::DTYPE == DType::F32
-        && matches!(method.combine, Combine::Mean | Combine::Sum)
-        && method.reject == Reject::None
-        && method.flavour == Flavour::Stable
-        && method.errors == Errors::Propagated
+    T::DTYPE == DType::F32 && method.is_plain()
 }
 
 /// Stored bytes of the planes of one frame, as many numbers each as the piece has pixels.
