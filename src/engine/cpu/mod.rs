@@ -13,9 +13,10 @@ use bench::Bench;
 use rayon::prelude::*;
 
 use crate::kernels::Kernel;
+use crate::dtype::PixelFormat;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::expr::{self, Expr, Sheet};
-use crate::kernels::stack::{BLOCK, Cube, Out, Scratch, Stack, Tally, Task, stream};
+use crate::kernels::stack::{Affine, BLOCK, Cube, Out, Scratch, Stack, Tally, Task, counts, stream};
 use crate::plane::Transform;
 use crate::real::Real;
 use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Stacking, Tile, VARIANCE, Work};
@@ -99,7 +100,27 @@ const WRITER_BYTES: usize = 8;
 /// What a thread works in.
 enum Desk<T> {
     Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>>, sums: Box<stream::Sums> },
+    Counts(Box<counts::Keys>, counts::Form),
     Expr(Sheet),
+}
+
+/// How samples come to their results.
+enum Way {
+    /// Decoded, and through the rules in their order.
+    Rules,
+    /// Summed as they are stored, for as long as most pixels allow it.
+    Stream(stream::Form, AtomicBool),
+    /// Stacked as the integers that they are stored as.
+    Counts(counts::Form),
+}
+
+impl Way {
+    fn of<T: Real>(job: &Job<'_>) -> Way {
+        let Work::Stack(stack) = &job.work else { return Way::Rules };
+        let counts = || Some(Way::Counts(counts_form::<T>(job, stack)?));
+        let stream = || Some(Way::Stream(stream_form::<T>(job, stack)?, AtomicBool::new(true)));
+        counts().or_else(stream).unwrap_or(Way::Rules)
+    }
 }
 
 /// A job on this engine.
@@ -109,8 +130,7 @@ pub(crate) struct Run<'a, T> {
     piece: usize,
     /// Pixels of a cube: no more than a piece, and less where most pieces do not need one.
     cube: usize,
-    /// Frames are summed as they are stored, for as long as most pixels allow it.
-    streams: Option<(stream::Form, AtomicBool)>,
+    way: Way,
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
@@ -125,8 +145,13 @@ pub(crate) struct Run<'a, T> {
 impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         let threads = engine.threads();
+        let way = Way::of::<T>(job);
         // Decoded samples and masks, and what is computed from them.
         let (per_pixel, fixed, block) = match &job.work {
+            Work::Stack(stack) if matches!(way, Way::Counts(_)) => {
+                let frames = stack.count();
+                (counts::Keys::bytes(frames, 1) - counts::Keys::bytes(frames, 0), counts::Keys::bytes(frames, 0), BLOCK)
+            }
             Work::Stack(stack) => {
                 let planes = 1 + usize::from(stack.variance);
                 let frames = stack.count();
@@ -147,11 +172,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
         };
         let per_pixel = per_pixel.max(1);
         let piece = (PIECE_BYTES / per_pixel / block * block).clamp(block, PIECE_PIXELS);
-        let form = match &job.work {
-            Work::Stack(stack) => form::<T>(job, stack),
-            Work::Expr(_) => None,
-        };
-        let fixed = fixed + form.map_or(0, |_| stream::Sums::bytes(PIECE_PIXELS));
+        let streams = matches!(way, Way::Stream(..));
+        let fixed = fixed + if streams { stream::Sums::bytes(PIECE_PIXELS) } else { 0 };
         let desks = |piece: usize| (threads * (piece * per_pixel + fixed)) as u64;
         let room = (memory / 2).saturating_sub((threads * fixed) as u64);
         let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
@@ -168,9 +190,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let desk_bytes = desks(piece);
         let desks = Mutex::new(Vec::new());
         let cube = piece;
-        let piece = if form.is_some() { PIECE_PIXELS } else { piece };
-        let streams = form.map(|form| (form, AtomicBool::new(true)));
-        Ok(Run { engine, job, piece, cube, streams, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
+        let piece = if streams { PIECE_PIXELS } else { piece };
+        Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
     }
 
     /// Bytes of buffers besides tiles.
@@ -341,8 +362,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         out,
                     });
                 };
-                let streams = self.streams.as_ref().filter(|(_, most)| most.load(Ordering::Relaxed));
-                if let Some((form, most)) = streams {
+                if let Way::Stream(form, most) = &self.way
+                    && most.load(Ordering::Relaxed)
+                {
                     stream::stream(stream::Stream {
                         frame: |f| self.bytes(stack, f, &range),
                         form: *form,
@@ -366,6 +388,18 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     }
                 }
             }
+            (Work::Stack(stack), Desk::Counts(keys, form)) => {
+                let frame = |f: usize| stack.frames[f][DATA].and_then(|i| self.job.inputs[i].slice(range.clone()));
+                let (form, method) = (*form, &stack.method);
+                counts::counts(counts::Counts {
+                    frame: |f| frame(f).unwrap_or_default(),
+                    frames: stack.count(),
+                    form,
+                    method,
+                    keys,
+                    out,
+                });
+            }
             (Work::Expr(program), Desk::Expr(sheet)) => {
                 let lent = expr::Lent {
                     narrow: self.reals(&program.narrow, &range, &mut sheet.narrow),
@@ -385,8 +419,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
     /// A desk that is free, or a new one: there are never more than threads.
     fn take_desk(&self) -> Desk<T> {
         let free = self.desks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.unwrap_or_else(|| match &self.job.work {
-            Work::Stack(s) => {
+        free.unwrap_or_else(|| match (&self.job.work, &self.way) {
+            (Work::Stack(_), Way::Counts(form)) => Desk::Counts(Box::default(), *form),
+            (Work::Stack(s), _) => {
                 let planes = s.computed.map_or(0, |c| c.shares.planes());
                 Desk::Stack {
                     cube: Cube::new(s.count(), self.cube, s.variance, s.mask, planes),
@@ -395,24 +430,41 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     sums: Box::default(),
                 }
             }
-            Work::Expr(program) => Desk::Expr(Sheet::new(program, self.piece)),
+            (Work::Expr(program), _) => Desk::Expr(Sheet::new(program, self.piece)),
         })
     }
 }
 
 /// How the planes of all frames are stored, if they can be summed as they are.
-fn form<T: Real>(job: &Job<'_>, stack: &Stacking<'_>) -> Option<stream::Form> {
-    if !stream::fits::<T>(&stack.method) || stack.computed.is_some() || job.outputs.ratio {
+fn stream_form<T: Real>(job: &Job<'_>, stack: &Stacking<'_>) -> Option<stream::Form> {
+    if !stream::fits::<T>(&stack.method) || !(stack.variance && stack.mask) || job.outputs.ratio {
         return None;
     }
-    let of = |planes: &[Option<usize>; 3]| {
-        let plane = |c: usize| planes[c].map(|i| job.inputs[i]).filter(|p| p.slice(0..0).is_some());
-        let (data, variance, mask) = (plane(DATA)?, plane(VARIANCE)?, plane(MASK)?);
-        let plain = data.transform() == Transform::None && variance.transform() == Transform::None;
-        stream::Form::of(&data.format(), &variance.format(), &mask.format()).filter(|_| plain)
-    };
+    alike(stack, |planes| {
+        let plane = |c: usize| stored(job, planes[c]);
+        stream::Form::of(&plane(DATA)?, &plane(VARIANCE)?, &plane(MASK)?)
+    })
+}
+
+/// How the data of all frames is stored, if they can be stacked as integers.
+fn counts_form<T: Real>(job: &Job<'_>, stack: &Stacking<'_>) -> Option<counts::Form> {
+    let plain = stack.affine.iter().all(Affine::is_identity);
+    if !counts::fits::<T>(&stack.method, stack.count()) || stack.variance || stack.mask || stack.nonfinite || !plain {
+        return None;
+    }
+    alike(stack, |planes| counts::Form::of(&stored(job, planes[DATA])?))
+}
+
+/// How the numbers of a plane are stored that can be had as they are.
+fn stored(job: &Job<'_>, input: Option<usize>) -> Option<PixelFormat> {
+    let plane = job.inputs[input?];
+    (plane.slice(0..0).is_some() && plane.transform() == Transform::None).then(|| plane.format())
+}
+
+/// What all frames are, if they are the same. Frames that are computed are nothing.
+fn alike<F: PartialEq>(stack: &Stacking<'_>, of: impl Fn(&[Option<usize>; 3]) -> Option<F>) -> Option<F> {
     let first = of(stack.frames.first()?)?;
-    (stack.variance && stack.mask && stack.frames.iter().all(|planes| of(planes) == Some(first))).then_some(first)
+    stack.frames.iter().all(|planes| of(planes).as_ref() == Some(&first)).then_some(first)
 }
 
 /// A piece of all planes of a tile.

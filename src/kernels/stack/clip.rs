@@ -1,11 +1,11 @@
-//! Rejection: which of the samples in order are left.
+//! Rejection by rank and by variance: which of the samples in order are left.
 
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
 use super::cpu::{BLOCK, Row, Samples, accumulate, all_if, part, quotient};
 use super::method::Clip;
-use super::order::{Column, GROUP, Order};
+use super::order::{GROUP, Order};
 use crate::dtype::DType;
 use crate::real::Real;
 
@@ -67,40 +67,9 @@ pub(super) fn minmax<T: Real>(
     }
 }
 
-/// Rule 3, sigclip: narrows the range.
-#[inline(always)]
-pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range) {
-    for start in (0..BLOCK).step_by(GROUP) {
-        let mut group = Clipped {
-            column: order.column(start),
-            lo: std::array::from_fn(|i| f64::from(range.lo[start + i])),
-            hi: std::array::from_fn(|i| f64::from(range.hi[start + i])),
-        };
-        let all = group.hi;
-        for _ in 0..clip.passes() {
-            if !group.pass(clip) {
-                break;
-            }
-        }
-        for i in 0..GROUP {
-            let undone = group.lo[i] >= group.hi[i];
-            range.lo[start + i] = if undone { 0 } else { group.lo[i] as u32 };
-            range.hi[start + i] = if undone { all[i] as u32 } else { group.hi[i] as u32 };
-        }
-    }
-}
-
 /// A number for each pixel of a group. Places and counts are f64 as everything else, so that choices are as wide as what
 /// is chosen.
-type Lanes = [f64; GROUP];
-
-/// A group of pixels while it is clipped: few, so that those that are done do not wait for many.
-struct Clipped<'a, T> {
-    column: Column<'a, T>,
-    /// Places that are left, from `lo` to before `hi`.
-    lo: Lanes,
-    hi: Lanes,
-}
+pub(super) type Lanes = [f64; GROUP];
 
 /// All ones where the condition holds: of choices in words as wide as what is chosen LLVM makes vector instructions.
 #[inline(always)]
@@ -113,122 +82,10 @@ pub(super) fn choose(words: u64, x: f64, other: f64) -> f64 {
     f64::from_bits((x.to_bits() & words) | (other.to_bits() & !words))
 }
 
-/// `x` where the condition holds, 0 elsewhere.
+/// `x` where the words are all ones, 0 elsewhere.
 #[inline(always)]
-fn only(x: f64, condition: bool) -> f64 {
-    f64::from_bits(x.to_bits() & all(condition))
-}
-
-/// Rows of a group by what they are of its pixels' ranges.
-struct Rows {
-    /// Inside of some pixel's.
-    some: std::ops::Range<usize>,
-    /// Inside of all.
-    every: std::ops::Range<usize>,
-    /// Where the first of them ends.
-    shortest: usize,
-}
-
-impl<T: Real> Clipped<'_, T> {
-    /// Where the ranges of the pixels are.
-    #[inline(always)]
-    fn rows(&self) -> Rows {
-        // The bits of numbers that are not below zero are in their order, and of integers such a loop is a few instructions.
-        let (mut first, mut inner) = (i64::MAX, 0);
-        let (mut last, mut end) = (0, i64::MAX);
-        for i in 0..GROUP {
-            let (lo, hi) = (self.lo[i].to_bits().cast_signed(), self.hi[i].to_bits().cast_signed());
-            (first, inner) = (lo.min(first), lo.max(inner));
-            (end, last) = (hi.min(end), hi.max(last));
-        }
-        let [first, inner, end, last] =
-            [first, inner, end, last].map(|bits| f64::from_bits(bits.cast_unsigned()) as usize);
-        Rows { some: first..last, every: inner.min(last)..end.max(inner.min(last)), shortest: end }
-    }
-
-    /// Adds `f` of each sample that is left, from small to large whatever the range of the pixel's neighbours is.
-    #[inline(always)]
-    fn sum(&self, Rows { some, every, .. }: &Rows, f: impl Fn(f64, usize) -> f64, mut add: impl FnMut(usize, f64)) {
-        for (rows, whole) in [(some.start..every.start, false), (every.clone(), true), (every.end..some.end, false)] {
-            for k in rows {
-                let (row, place) = (self.column.row(k), k as f64);
-                for i in 0..GROUP {
-                    let x = f(row[i].to_f64(), i);
-                    add(i, if whole { x } else { only(x, (place >= self.lo[i]) & (place < self.hi[i])) });
-                }
-            }
-        }
-    }
-
-    /// One pass; whether something was rejected.
-    #[inline(always)]
-    fn pass(&mut self, clip: &Clip) -> bool {
-        let rows = self.rows();
-        let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
-        let mut n = [0f64; GROUP];
-        for i in 0..GROUP {
-            n[i] = self.hi[i] - self.lo[i];
-        }
-        if clip.mclip {
-            (centre, rest) = self.column.middles(&self.lo, &self.hi, false);
-        } else {
-            let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
-            self.sum(&rows, |x, _| x, |i, x| accumulate::<T>(&mut high[i], &mut low[i], x));
-            for i in 0..GROUP {
-                (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
-            }
-        }
-        // The digits of f64 are more than enough for samples of f32.
-        let apart = |x: f64, i: usize| {
-            let t = x - centre[i];
-            if T::DTYPE == DType::F32 { t } else { t - rest[i] }
-        };
-        let mut squares = [0f64; GROUP];
-        let square = |x: f64, i: usize| {
-            let t = apart(x, i);
-            t * t
-        };
-        self.sum(&rows, square, |i, t| squares[i] += t);
-        let (mut below, mut above) = ([0f64; GROUP], [0f64; GROUP]);
-        for i in 0..GROUP {
-            below[i] = clip.lsigma * clip.lsigma * squares[i];
-            above[i] = clip.hsigma * clip.hsigma * squares[i];
-        }
-        // In order, those that are out come first and last.
-        let mut changed = false;
-        for k in rows.some.clone() {
-            let (row, place) = (self.column.row(k), k as f64);
-            let mut any = 0;
-            for i in 0..GROUP {
-                let t = apart(row[i].to_f64(), i);
-                let inside = (place >= self.lo[i]) & (place < self.hi[i]);
-                let out = all(inside & (t < 0.0) & (n[i] * (t * t) > below[i]));
-                self.lo[i] += choose(out, 1.0, 0.0);
-                any |= out;
-            }
-            changed |= any != 0;
-            if any == 0 && k >= rows.every.start {
-                break;
-            }
-        }
-        // A column may end before another begins.
-        for k in rows.some.rev() {
-            let (row, place) = (self.column.row(k), k as f64);
-            let mut any = 0;
-            for i in 0..GROUP {
-                let t = apart(row[i].to_f64(), i);
-                let inside = (place >= self.lo[i]) & (place < self.hi[i]);
-                let out = all(inside & (t > 0.0) & (n[i] * (t * t) > above[i]));
-                self.hi[i] -= choose(out, 1.0, 0.0);
-                any |= out;
-            }
-            changed |= any != 0;
-            if any == 0 && k < rows.shortest {
-                break;
-            }
-        }
-        changed
-    }
+pub(super) fn only(x: f64, words: u64) -> f64 {
+    f64::from_bits(x.to_bits() & words)
 }
 
 /// Rule 3, varclip: `left` become the words `used` of what is left. The samples are in order, and `range` says which of them
@@ -332,7 +189,7 @@ impl Weighed {
             for (f, left) in left.iter().enumerate() {
                 let (x, left) = (samples.keys::<GROUP>(f, start), part::<u32, GROUP>(left, start));
                 for i in 0..GROUP {
-                    let inside = left[i] != 0;
+                    let inside = all(left[i] != 0);
                     accumulate::<T>(&mut sums.0[i], &mut sums.1[i], only(x[i].to_f64(), inside));
                     sums.2[i] += only(1.0, inside);
                 }

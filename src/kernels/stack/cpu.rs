@@ -7,6 +7,7 @@
 #![allow(clippy::needless_range_loop)]
 
 mod combine;
+pub(crate) mod counts;
 mod plain;
 mod samples;
 pub(crate) mod stream;
@@ -14,11 +15,11 @@ pub(crate) mod stream;
 pub(super) use samples::{ALL, Row, Samples, all_if, block, part};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
-use super::clip::{Range, minmax, sigclip, varclip};
+use super::clip::{Range, minmax, varclip};
 use super::levels::UNUSABLE;
 use super::order::Order;
-use super::{Combine, Flavour, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
-use super::{lmedian_factor, median_factor};
+use super::sigclip::sigclip;
+use super::{Flavour, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
 use crate::real::Real;
 use crate::simd::Loop;
 
@@ -76,13 +77,8 @@ impl<T: Real> Loop for Task<'_, T> {
         if method.sorts() {
             scratch.order.prepare(cube.frames);
         }
-        let factor = match method.combine {
-            Combine::Median => median_factor,
-            Combine::LMedian => lmedian_factor,
-            _ => |_| 1.0,
-        };
         if scratch.factors.len() != cube.frames + 1 {
-            scratch.factors = (0..=cube.frames).map(factor).collect();
+            scratch.factors = (0..=cube.frames).map(method.combine.factor()).collect();
         }
         let plain = plain::fits::<T>(cube, method, shares) && out.ratio.is_empty();
         let mut pixels = Pixels::default();

@@ -1,5 +1,7 @@
 //! What is done with the samples of a pixel: the two halves of a stack, rejection and combination.
 
+use super::{lmedian_factor, median_factor};
+
 /// How the samples that are left of a pixel become one. Formulas and variances: the table in
 /// [`Stack::combine`](crate::Stack::combine).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,6 +56,15 @@ impl Combine {
     /// Whether it is a sample in the middle.
     pub(crate) fn is_median(self) -> bool {
         matches!(self, Combine::Median | Combine::LMedian)
+    }
+
+    /// How much more it varies than the mean of so many samples.
+    pub(crate) fn factor(self) -> fn(usize) -> f64 {
+        match self {
+            Combine::Median => median_factor,
+            Combine::LMedian => lmedian_factor,
+            _ => |_| 1.0,
+        }
     }
 
     /// Whether it is a sample at an end.

@@ -38,23 +38,50 @@ impl<T> Default for Order<T> {
     }
 }
 
-/// The samples of a group in order.
+/// A sample as it lies in order.
+pub(super) trait Ordered: Copy + 'static {
+    /// Whether sums of squares of differences are exact in f64.
+    const EXACT: bool;
+    fn number(self) -> f64;
+}
+
+impl<T: Real> Ordered for T {
+    const EXACT: bool = false;
+    #[inline(always)]
+    fn number(self) -> f64 {
+        self.to_f64()
+    }
+}
+
+impl Ordered for u16 {
+    const EXACT: bool = true;
+    #[inline(always)]
+    fn number(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+/// The samples of a group in order: rows of `width` pixels, of which the first few are the group's.
 #[derive(Clone, Copy)]
-pub(super) struct Column<'a, T> {
-    rows: &'a [T],
+pub(super) struct Column<'a, K> {
+    rows: &'a [K],
     width: usize,
 }
 
-impl<'a, T: Real> Column<'a, T> {
+impl<'a, K: Ordered> Column<'a, K> {
+    pub(super) fn new(rows: &'a [K], width: usize) -> Self {
+        Column { rows, width }
+    }
+
     /// The k-th smallest of each pixel.
     #[inline(always)]
-    pub(super) fn row(self, k: usize) -> &'a [T; GROUP] {
+    pub(super) fn row(self, k: usize) -> &'a [K; GROUP] {
         self.rows[k * self.width..].first_chunk().unwrap_or_else(|| unreachable!("a row is of whole groups"))
     }
 
     /// The k-th smallest of one; any number if there is none.
     #[inline(always)]
-    pub(super) fn at(self, k: u32, pixel: usize) -> T {
+    pub(super) fn at(self, k: u32, pixel: usize) -> K {
         let at = k as usize * self.width + pixel;
         self.rows[at.min(self.rows.len() - 1)]
     }
@@ -87,7 +114,7 @@ impl<'a, T: Real> Column<'a, T> {
             let (row, place) = (*self.row(k.min(frames - 1)), k as f64);
             let (before_a, before_b) = (a, b);
             for i in 0..GROUP {
-                let x = row[i].to_f64();
+                let x = row[i].number();
                 a[i] = choose(all(first[i] == place), x, before_a[i]);
                 b[i] = choose(all(second[i] == place), x, before_b[i]);
             }
@@ -105,8 +132,8 @@ impl<'a, T: Real> Column<'a, T> {
     #[inline(always)]
     pub(super) fn middle(self, lo: u32, hi: u32, lower: bool, pixel: usize) -> (f64, f64) {
         let last = hi.max(lo + 1) - 1;
-        let a = self.at(lo + (last - lo) / 2, pixel).to_f64();
-        let b = self.at(hi.max(lo + 1) - 1 - (last - lo) / 2, pixel).to_f64();
+        let a = self.at(lo + (last - lo) / 2, pixel).number();
+        let b = self.at(hi.max(lo + 1) - 1 - (last - lo) / 2, pixel).number();
         let (mean, rest) = midpoint(a, b);
         let (none, one) = (hi <= lo, lower | ((hi.wrapping_sub(lo)) & 1 == 1));
         let value = if one { a } else { mean };
@@ -149,7 +176,7 @@ impl<T: Real> Order<T> {
             }
         }
         for part in rows.chunks_exact_mut((frames * width).max(1)) {
-            sort(part, frames, width);
+            sort::<_, GROUP>(part, frames, width);
         }
         for key in &mut self.rows {
             *key = T::from_key(bytemuck::cast(*key));
@@ -225,19 +252,19 @@ pub(crate) fn midpoint(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - of_b)) + (b - of_b))
 }
 
-/// Sorts each of `width` columns of `n` keys.
+/// Sorts each of `width` columns of `n` keys, so many at a time.
 #[inline(always)]
-fn sort<K: Ord + Copy>(keys: &mut [K], n: usize, width: usize) {
+pub(super) fn sort<K: Ord + Copy, const AT_ONCE: usize>(keys: &mut [K], n: usize, width: usize) {
     for Round { p, r, d } in rounds(n) {
         // p neighbours are compared with p others at a time.
         for i in (r..n.saturating_sub(d)).step_by(2 * p) {
             let len = p.min(n - d - i) * width;
             let (before, from) = keys.split_at_mut((i + d) * width);
             let (small, large) = (&mut before[i * width..][..len], &mut from[..len]);
-            for (a, b) in small.as_chunks_mut::<GROUP>().0.iter_mut().zip(large.as_chunks_mut::<GROUP>().0) {
+            for (a, b) in small.as_chunks_mut::<AT_ONCE>().0.iter_mut().zip(large.as_chunks_mut::<AT_ONCE>().0) {
                 let (x, y) = (*a, *b);
                 let (mut lesser, mut greater) = (x, y);
-                for l in 0..GROUP {
+                for l in 0..AT_ONCE {
                     lesser[l] = x[l].min(y[l]);
                     greater[l] = x[l].max(y[l]);
                 }

@@ -427,7 +427,7 @@ fn squares_lanes<'b, T: Real>(
 
 /// `of` / `by`; 0 where there is nothing to divide by.
 #[inline(always)]
-fn share(of: f64, by: f64) -> f64 {
+pub(super) fn share(of: f64, by: f64) -> f64 {
     if by > 0.0 { of / by } else { 0.0 }
 }
 

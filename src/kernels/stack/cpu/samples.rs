@@ -145,7 +145,7 @@ impl Affine {
         (hi, lo)
     }
 
-    pub(super) fn is_identity(&self) -> bool {
+    pub(crate) fn is_identity(&self) -> bool {
         *self == Affine::IDENTITY
     }
 }

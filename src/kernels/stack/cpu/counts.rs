@@ -1,0 +1,188 @@
+//! Stacks of raw counts: frames of 16-bit integers with neither variances nor masks, as detectors give them, straight from
+//! stored bytes. They are ordered as the integers they are, and their sums and sums of squares are exact whatever their
+//! order, so what is left after a rejection needs no second look at the frames: the range in order has it all. It comes to
+//! what the rules in their order come to, but that scatter is rounded once here.
+
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use super::Pixels;
+use super::combine::share;
+use super::samples::BLOCK;
+use crate::dtype::{DType, PixelFormat};
+use crate::kernels::stack::clip::{Lanes, minmax_part};
+use crate::kernels::stack::order::{Column, GROUP, sort};
+use crate::kernels::stack::sigclip::{Left, Sums, narrow};
+use crate::kernels::stack::{Combine, Errors, Flavour, Method, Out, Reject};
+use crate::real::Real;
+use crate::simd::{Loop, dispatch};
+
+/// Keys that are compared at a time: a register of AVX-512.
+const AT_ONCE: usize = 32;
+/// Beyond so many frames what is sorted leaves the first-level cache, and sums of squares are not sure to be exact.
+const MOST_FRAMES: usize = 256;
+
+/// How the data of all frames is stored: big-endian integers of 16 bits, signed or with BZERO 32768. With the sign bit
+/// turned over both are in the order of unsigned keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Form {
+    /// Value less key.
+    offset: f64,
+}
+
+impl Form {
+    /// Of a frame with such data, if it is.
+    pub(crate) fn of(data: &PixelFormat) -> Option<Self> {
+        let unsigned = data.flipped().is_some();
+        let fits = data.stored == DType::I16 && data.big_endian && data.blank.is_none() && (unsigned || data.is_plain());
+        fits.then_some(Form { offset: if unsigned { 0.0 } else { -32768.0 } })
+    }
+}
+
+/// Whether a run is of this kind, but for what its frames have.
+pub(crate) fn fits<T: Real>(method: &Method, frames: usize) -> bool {
+    let combines = matches!(method.combine, Combine::Mean | Combine::Sum | Combine::Std) || method.combine.is_median();
+    T::DTYPE == DType::F32
+        && method.flavour == Flavour::Stable
+        && method.errors == Errors::Scatter
+        && !matches!(method.reject, Reject::VarClip(_))
+        && combines
+        && (1..=MOST_FRAMES).contains(&frames)
+}
+
+/// Room for the keys of a piece and of a block; reused, so that nothing is allocated per piece.
+#[derive(Default)]
+pub(crate) struct Keys {
+    /// `frames` rows of the piece.
+    piece: Vec<u16>,
+    /// `frames` rows of the block.
+    block: Vec<u16>,
+    factors: Vec<f64>,
+}
+
+impl Keys {
+    /// Bytes for pieces of so many pixels.
+    pub(crate) fn bytes(frames: usize, pixels: usize) -> usize {
+        frames * (2 * (pixels + BLOCK) + size_of::<f64>())
+    }
+}
+
+/// Frames on their way to their result.
+pub(crate) struct Counts<'a, T, F> {
+    /// The stored bytes of a frame's piece.
+    pub frame: F,
+    pub frames: usize,
+    pub form: Form,
+    pub method: &'a Method,
+    pub keys: &'a mut Keys,
+    pub out: Out<'a, T>,
+}
+
+/// The results of a piece.
+pub(crate) fn counts<'b, T: Real, F: Fn(usize) -> &'b [u8]>(counts: Counts<'_, T, F>) {
+    dispatch(counts);
+}
+
+impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        let Counts { frame, frames, form, method, keys, mut out } = self;
+        let n = out.data.len();
+        let stride = n.next_multiple_of(BLOCK);
+        keys.piece.resize(frames * stride, 0);
+        keys.block.resize(frames * BLOCK, 0);
+        if keys.factors.len() != frames + 1 {
+            keys.factors = (0..=frames).map(method.combine.factor()).collect();
+        }
+        for (f, row) in keys.piece.chunks_exact_mut(stride).enumerate() {
+            for (key, b) in row.iter_mut().zip(frame(f).as_chunks::<2>().0) {
+                *key = u16::from_be_bytes(*b) ^ 0x8000;
+            }
+        }
+        let mut pixels = Pixels::default();
+        for start in (0..n).step_by(BLOCK) {
+            for (row, from) in keys.block.as_chunks_mut::<BLOCK>().0.iter_mut().zip(keys.piece.chunks_exact(stride)) {
+                if let Some(from) = from[start..].first_chunk() {
+                    *row = *from;
+                }
+            }
+            if method.sorts() {
+                sort::<_, AT_ONCE>(&mut keys.block, frames, BLOCK);
+            }
+            for from in (0..BLOCK).step_by(GROUP) {
+                pixels.of_counts(Column::new(&keys.block[from..], BLOCK), from, (frames, form), method, &keys.factors);
+            }
+            pixels.store(start, &mut out);
+        }
+    }
+}
+
+impl Pixels {
+    /// A group of pixels.
+    #[inline(always)]
+    fn of_counts(
+        &mut self,
+        column: Column<'_, u16>,
+        from: usize,
+        (frames, form): (usize, Form),
+        method: &Method,
+        factors: &[f64],
+    ) {
+        let all = Left { lo: [0.0; GROUP], hi: [frames as f64; GROUP] };
+        let sums = match &method.reject {
+            Reject::SigClip(clip) => narrow(column, clip, all),
+            Reject::MinMax { nlow, nhigh } => {
+                let part = |of: usize| minmax_part(frames, of, frames);
+                let (lo, hi) = (part(*nlow), frames.saturating_sub(part(*nhigh)));
+                let some = if lo < hi { Left { lo: [lo as f64; GROUP], hi: [hi as f64; GROUP] } } else { all };
+                Sums::of(column, some)
+            }
+            Reject::None | Reject::VarClip(_) => Sums::of(column, all),
+        };
+        let Left { lo, hi } = sums.left;
+        let (mut n, mut square) = ([0f64; GROUP], [0f64; GROUP]);
+        for i in 0..GROUP {
+            n[i] = hi[i] - lo[i];
+            // n S: whole numbers.
+            square[i] = n[i] * sums.squares[i] - sums.sum[i] * sums.sum[i];
+        }
+        let (mut value, mut scatter): (Lanes, Lanes) = ([0.0; GROUP], [0.0; GROUP]);
+        match method.combine {
+            Combine::Sum => {
+                for i in 0..GROUP {
+                    value[i] = sums.sum[i] + n[i] * form.offset;
+                    scatter[i] = share(square[i], n[i] - 1.0);
+                }
+            }
+            Combine::Std => {
+                for i in 0..GROUP {
+                    value[i] = (square[i] / (n[i] * n[i])).sqrt();
+                    scatter[i] = share(square[i], 2.0 * n[i] * n[i] * (n[i] - 1.0));
+                }
+            }
+            combine => {
+                let mut factor = [1.0; GROUP];
+                if combine.is_median() {
+                    (value, _) = column.middles(&lo, &hi, combine == Combine::LMedian);
+                    for i in 0..GROUP {
+                        value[i] += form.offset;
+                        factor[i] = factors[n[i] as usize];
+                    }
+                } else {
+                    for i in 0..GROUP {
+                        value[i] = (sums.sum[i] + n[i] * form.offset) / n[i];
+                    }
+                }
+                for i in 0..GROUP {
+                    scatter[i] = factor[i] * share(square[i], n[i] * n[i] * (n[i] - 1.0));
+                }
+            }
+        }
+        for i in 0..GROUP {
+            let at = from + i;
+            (self.value[at], self.variance[at], self.scatter[at], self.weight[at]) =
+                (value[i], scatter[i], scatter[i], n[i]);
+            (self.good[at], self.low[at], self.high[at]) = (n[i] as u32, lo[i] as u32, (frames as f64 - hi[i]) as u32);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Rule 3, sigclip: which of the samples in order are left. They are a range, whose ends move inwards.
+//!
+//! What a pass needs of the samples that are left are their number, their sum and that of their squares. Samples of f32 and
+//! of integers are summed once, in f64, and what a pass rejects is taken from the sums. Of integers they stay exact. Of f32,
+//! whose differences from the median of the first pass are summed, the rounding of a square that is gone stays behind: where what is left of the
+//! sum is less than [`LEFT_OF_SQUARES`] of it, it is formed anew, so that sigma is right to n 2^-33. Samples of f64 are
+//! summed anew in each pass.
+
+// Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+use std::ops::Range as Places;
+
+use super::clip::{Lanes, Range, all, choose, only};
+use super::cpu::{BLOCK, accumulate, quotient};
+use super::method::Clip;
+use super::order::{Column, GROUP, Order, Ordered};
+use crate::dtype::DType;
+use crate::real::Real;
+
+/// So small a part of a sum of squares has lost too many digits.
+const LEFT_OF_SQUARES: f64 = 1.0 / (1 << 20) as f64;
+
+/// Narrows the range of each pixel.
+#[inline(always)]
+pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range) {
+    for start in (0..BLOCK).step_by(GROUP) {
+        let column = order.column(start);
+        let all = Left {
+            lo: std::array::from_fn(|i| f64::from(range.lo[start + i])),
+            hi: std::array::from_fn(|i| f64::from(range.hi[start + i])),
+        };
+        let left = if T::DTYPE == DType::F32 { narrow(column, clip, all).left } else { narrow_anew(column, clip, all) };
+        for i in 0..GROUP {
+            (range.lo[start + i], range.hi[start + i]) = (left.lo[i] as u32, left.hi[i] as u32);
+        }
+    }
+}
+
+/// Clips samples of f32 or of integers, and says what is left of them.
+#[inline(always)]
+pub(super) fn narrow<K: Ordered>(column: Column<'_, K>, clip: &Clip, left: Left) -> Sums {
+    let whole = Sums::of(column, left);
+    let mut sums = whole;
+    for _ in 0..clip.passes() {
+        if !sums.pass(column, clip) {
+            break;
+        }
+    }
+    sums.or_else(&whole)
+}
+
+/// Clips samples of f64.
+#[inline(always)]
+fn narrow_anew<K: Ordered>(column: Column<'_, K>, clip: &Clip, whole: Left) -> Left {
+    let mut left = whole;
+    for _ in 0..clip.passes() {
+        if !left.pass_anew(column, clip) {
+            break;
+        }
+    }
+    left.or_else(&whole)
+}
+
+/// Places in order that are left of a group of pixels, from `lo` to before `hi`: few pixels, so that those that are done do
+/// not wait for many.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    pub lo: Lanes,
+    pub hi: Lanes,
+}
+
+/// Rows of a group by what they are of its pixels' ranges.
+struct Rows {
+    /// Inside of some pixel's.
+    some: Places<usize>,
+    /// Inside of all.
+    every: Places<usize>,
+    /// Where the first of them ends.
+    shortest: usize,
+}
+
+/// What samples are compared with: out is an x with weight (scale x - centre)^2 beyond that of its side.
+struct Limits {
+    scale: Lanes,
+    centre: Lanes,
+    /// What its rounding lost, if samples are f64.
+    rest: Lanes,
+    weight: Lanes,
+    below: Lanes,
+    above: Lanes,
+}
+
+impl Limits {
+    /// About a centre, given n and the sum of squares about it.
+    #[inline(always)]
+    fn about(clip: &Clip, (centre, rest): (Lanes, Lanes), n: Lanes, squares: &Lanes) -> Self {
+        let (below, above) = Self::sides(clip, squares);
+        Limits { scale: [1.0; GROUP], centre, rest, weight: n, below, above }
+    }
+
+    /// About the mean, given n and sums of integers: (n x - sum x)^2 and n sum x^2 - (sum x)^2 are whole numbers.
+    #[inline(always)]
+    fn about_mean(clip: &Clip, n: Lanes, sum: Lanes, squares: &Lanes) -> Self {
+        let mut whole = [0f64; GROUP];
+        for i in 0..GROUP {
+            whole[i] = n[i] * squares[i] - sum[i] * sum[i];
+        }
+        let (below, above) = Self::sides(clip, &whole);
+        Limits { scale: n, centre: sum, rest: [0.0; GROUP], weight: [1.0; GROUP], below, above }
+    }
+
+    #[inline(always)]
+    fn sides(clip: &Clip, squares: &Lanes) -> (Lanes, Lanes) {
+        let (mut below, mut above) = ([0f64; GROUP], [0f64; GROUP]);
+        for i in 0..GROUP {
+            below[i] = clip.lsigma * clip.lsigma * squares[i];
+            above[i] = clip.hsigma * clip.hsigma * squares[i];
+        }
+        (below, above)
+    }
+}
+
+impl Left {
+    /// Where the ranges of the pixels are.
+    #[inline(always)]
+    fn rows(&self) -> Rows {
+        // The bits of numbers that are not below zero are in their order, and of integers such a loop is a few instructions.
+        let (mut first, mut inner) = (i64::MAX, 0);
+        let (mut last, mut end) = (0, i64::MAX);
+        for i in 0..GROUP {
+            let (lo, hi) = (self.lo[i].to_bits().cast_signed(), self.hi[i].to_bits().cast_signed());
+            (first, inner) = (lo.min(first), lo.max(inner));
+            (end, last) = (hi.min(end), hi.max(last));
+        }
+        let [first, inner, end, last] =
+            [first, inner, end, last].map(|bits| f64::from_bits(bits.cast_unsigned()) as usize);
+        Rows { some: first..last, every: inner.min(last)..end.max(inner.min(last)), shortest: end }
+    }
+
+    #[inline(always)]
+    fn count(&self) -> Lanes {
+        let mut n = [0f64; GROUP];
+        for i in 0..GROUP {
+            n[i] = self.hi[i] - self.lo[i];
+        }
+        n
+    }
+
+    /// Calls `add` with each sample that is left, from small to large, and whether it is in its pixel's range: all ones.
+    #[inline(always)]
+    fn each<K: Ordered>(&self, column: Column<'_, K>, mut add: impl FnMut(usize, f64, u64)) {
+        let Rows { some, every, .. } = self.rows();
+        for (rows, whole) in [(some.start..every.start, false), (every.clone(), true), (every.end..some.end, false)] {
+            for k in rows {
+                let (row, place) = (column.row(k), k as f64);
+                for i in 0..GROUP {
+                    let inside = if whole { u64::MAX } else { all((place >= self.lo[i]) & (place < self.hi[i])) };
+                    add(i, row[i].number(), inside);
+                }
+            }
+        }
+    }
+
+    /// Takes away those at the ends that are beyond the limits, and calls `gone` with each sample looked at and all ones
+    /// where it went. Whether any did.
+    #[inline(always)]
+    fn cut<K: Ordered>(
+        &mut self,
+        column: Column<'_, K>,
+        limits: &Limits,
+        exact: bool,
+        mut gone: impl FnMut(usize, f64, u64),
+    ) -> bool {
+        let Limits { scale, centre, rest, weight, below, above } = limits;
+        // The digits of f64 are more than enough for samples of f32.
+        let apart = |x: f64, i: usize| {
+            let t = scale[i] * x - centre[i];
+            if exact { t - rest[i] } else { t }
+        };
+        let rows = self.rows();
+        let mut changed = false;
+        // In order, those that are out come first and last.
+        for k in rows.some.clone() {
+            let (row, place) = (column.row(k), k as f64);
+            let mut any = 0;
+            for i in 0..GROUP {
+                let x = row[i].number();
+                let t = apart(x, i);
+                let inside = (place >= self.lo[i]) & (place < self.hi[i]);
+                let out = all(inside & (t < 0.0) & (weight[i] * (t * t) > below[i]));
+                self.lo[i] += choose(out, 1.0, 0.0);
+                gone(i, x, out);
+                any |= out;
+            }
+            changed |= any != 0;
+            if any == 0 && k >= rows.every.start {
+                break;
+            }
+        }
+        // A column may end before another begins.
+        for k in rows.some.rev() {
+            let (row, place) = (column.row(k), k as f64);
+            let mut any = 0;
+            for i in 0..GROUP {
+                let x = row[i].number();
+                let t = apart(x, i);
+                let inside = (place >= self.lo[i]) & (place < self.hi[i]);
+                let out = all(inside & (t > 0.0) & (weight[i] * (t * t) > above[i]));
+                self.hi[i] -= choose(out, 1.0, 0.0);
+                gone(i, x, out);
+                any |= out;
+            }
+            changed |= any != 0;
+            if any == 0 && k < rows.shortest {
+                break;
+            }
+        }
+        changed
+    }
+
+    /// One pass over samples of f64; whether something was rejected.
+    #[inline(always)]
+    fn pass_anew<K: Ordered>(&mut self, column: Column<'_, K>, clip: &Clip) -> bool {
+        let n = self.count();
+        let (centre, rest) = if clip.mclip {
+            column.middles(&self.lo, &self.hi, false)
+        } else {
+            let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
+            self.each(column, |i, x, inside| accumulate::<f64>(&mut high[i], &mut low[i], only(x, inside)));
+            let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
+            for i in 0..GROUP {
+                (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
+            }
+            (centre, rest)
+        };
+        let mut squares = [0f64; GROUP];
+        self.each(column, |i, x, inside| {
+            let t = (x - centre[i]) - rest[i];
+            squares[i] += only(t * t, inside);
+        });
+        let limits = Limits::about(clip, (centre, rest), n, &squares);
+        self.cut(column, &limits, true, |_, _, _| {})
+    }
+
+    /// Where everything is out, nothing is.
+    #[inline(always)]
+    fn or_else(mut self, whole: &Left) -> Self {
+        for i in 0..GROUP {
+            let none = all(self.lo[i] >= self.hi[i]);
+            self.lo[i] = choose(none, whole.lo[i], self.lo[i]);
+            self.hi[i] = choose(none, whole.hi[i], self.hi[i]);
+        }
+        self
+    }
+}
+
+/// What the samples that are left come to.
+#[derive(Clone, Copy)]
+pub(super) struct Sums {
+    pub left: Left,
+    /// Differences are from here: near the middle, or 0 if the sums are exact.
+    pivot: Lanes,
+    /// Sum of the differences, and of their squares.
+    pub sum: Lanes,
+    pub squares: Lanes,
+    /// The squares when they were summed.
+    of_squares: Lanes,
+}
+
+impl Sums {
+    /// Of these places in order; of integers in any.
+    #[inline(always)]
+    pub(super) fn of<K: Ordered>(column: Column<'_, K>, left: Left) -> Self {
+        let pivot = if K::EXACT { [0.0; GROUP] } else { column.middles(&left.lo, &left.hi, false).0 };
+        let (mut sum, mut squares) = ([0f64; GROUP], [0f64; GROUP]);
+        left.each(column, |i, x, inside| {
+            let d = only(x - pivot[i], inside);
+            sum[i] += d;
+            squares[i] += d * d;
+        });
+        Sums { left, pivot, sum, squares, of_squares: squares }
+    }
+
+    /// The centre, and the sum of squares about it.
+    #[inline(always)]
+    fn about<K: Ordered>(&self, column: Column<'_, K>, clip: &Clip, n: &Lanes) -> (Lanes, Lanes) {
+        let (mut centre, mut squares) = ([0f64; GROUP], [0f64; GROUP]);
+        if clip.mclip {
+            (centre, _) = column.middles(&self.left.lo, &self.left.hi, false);
+        } else {
+            for i in 0..GROUP {
+                centre[i] = self.pivot[i] + self.sum[i] / if n[i] > 1.0 { n[i] } else { 1.0 };
+            }
+        }
+        for i in 0..GROUP {
+            let c = centre[i] - self.pivot[i];
+            squares[i] = self.squares[i] + c * (n[i] * c - 2.0 * self.sum[i]);
+        }
+        (centre, squares)
+    }
+
+    /// One pass; whether something was rejected.
+    #[inline(always)]
+    fn pass<K: Ordered>(&mut self, column: Column<'_, K>, clip: &Clip) -> bool {
+        let n = self.left.count();
+        let limits = if K::EXACT && !clip.mclip {
+            Limits::about_mean(clip, n, self.sum, &self.squares)
+        } else {
+            let (mut centre, mut squares) = self.about(column, clip, &n);
+            if !K::EXACT {
+                let mut worn = 0;
+                for i in 0..GROUP {
+                    worn |= all(squares[i] < LEFT_OF_SQUARES * self.of_squares[i]);
+                }
+                if worn != 0 {
+                    *self = Sums::of(column, self.left);
+                    (centre, squares) = self.about(column, clip, &n);
+                }
+            }
+            Limits::about(clip, (centre, [0.0; GROUP]), n, &squares)
+        };
+        let Sums { left, pivot, sum, squares, .. } = self;
+        left.cut(column, &limits, false, |i, x, out| {
+            let d = choose(out, x - pivot[i], 0.0);
+            sum[i] -= d;
+            squares[i] -= d * d;
+        })
+    }
+
+    /// Where everything is out, nothing is.
+    #[inline(always)]
+    fn or_else(mut self, whole: &Sums) -> Self {
+        for i in 0..GROUP {
+            let none = all(self.left.lo[i] >= self.left.hi[i]);
+            self.pivot[i] = choose(none, whole.pivot[i], self.pivot[i]);
+            self.sum[i] = choose(none, whole.sum[i], self.sum[i]);
+            self.squares[i] = choose(none, whole.squares[i], self.squares[i]);
+        }
+        self.left = self.left.or_else(&whole.left);
+        self
+    }
+}
