@@ -16,7 +16,7 @@ use crate::kernels::Kernel;
 use crate::dtype::PixelFormat;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::expr::{self, Expr, Sheet};
-use crate::kernels::stack::{Affine, BLOCK, Cube, Out, Scratch, Stack, Tally, Task, counts, stream};
+use crate::kernels::stack::{Affine, BLOCK, Cube, Out, Scratch, Stack, Tally, Task, counts, ordered, stream};
 use crate::plane::Transform;
 use crate::real::Real;
 use crate::tiles::{BUFFERS, DATA, Job, LEAST_PIXELS, MASK, Stacking, Tile, VARIANCE, Work};
@@ -99,7 +99,7 @@ const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
 enum Desk<T> {
-    Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>>, sums: Box<stream::Sums> },
+    Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>>, sums: Box<stream::Sums>, room: Box<ordered::Room> },
     Counts(Box<counts::Keys>, counts::Form),
     Expr(Sheet),
 }
@@ -110,6 +110,8 @@ enum Way {
     Rules,
     /// Summed as they are stored, for as long as most pixels allow it.
     Stream(stream::Form, AtomicBool),
+    /// The same, and put in order.
+    Ordered(stream::Form, AtomicBool),
     /// Stacked as the integers that they are stored as.
     Counts(counts::Form),
 }
@@ -118,8 +120,18 @@ impl Way {
     fn of<T: Real>(job: &Job<'_>) -> Way {
         let Work::Stack(stack) = &job.work else { return Way::Rules };
         let counts = || Some(Way::Counts(counts_form::<T>(job, stack)?));
-        let stream = || Some(Way::Stream(stream_form::<T>(job, stack)?, AtomicBool::new(true)));
+        let sums = stream::fits::<T>(&stack.method).then_some(Way::Stream as fn(_, _) -> Way);
+        let order = ordered::fits::<T>(&stack.method).then_some(Way::Ordered as fn(_, _) -> Way);
+        let stream = || Some(sums.or(order)?(stream_form(job, stack)?, AtomicBool::new(true)));
         counts().or_else(stream).unwrap_or(Way::Rules)
+    }
+
+    /// How frames are stored that are read as they are, while most pixels allow it, and the word on that.
+    fn stream(&self) -> Option<(stream::Form, &AtomicBool)> {
+        match self {
+            Way::Stream(form, most) | Way::Ordered(form, most) => Some((*form, most)),
+            Way::Rules | Way::Counts(_) => None,
+        }
     }
 }
 
@@ -172,8 +184,17 @@ impl<'a, T: Real + Default> Run<'a, T> {
         };
         let per_pixel = per_pixel.max(1);
         let piece = (PIECE_BYTES / per_pixel / block * block).clamp(block, PIECE_PIXELS);
-        let streams = matches!(way, Way::Stream(..));
-        let fixed = fixed + if streams { stream::Sums::bytes(PIECE_PIXELS) } else { 0 };
+        // Pixels that are read as they are stored at a time, and what that takes.
+        let (stored, room) = match (&way, &job.work) {
+            (Way::Stream(..), _) => (PIECE_PIXELS, stream::Sums::bytes(PIECE_PIXELS)),
+            (Way::Ordered(..), Work::Stack(stack)) => {
+                let frames = stack.count();
+                let piece = (PIECE_BYTES / (4 * frames) / BLOCK * BLOCK).clamp(BLOCK, PIECE_PIXELS);
+                (piece, stream::Sums::bytes(piece) + ordered::Room::bytes(frames, piece))
+            }
+            _ => (0, 0),
+        };
+        let fixed = fixed + room;
         let desks = |piece: usize| (threads * (piece * per_pixel + fixed)) as u64;
         let room = (memory / 2).saturating_sub((threads * fixed) as u64);
         let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
@@ -190,7 +211,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let desk_bytes = desks(piece);
         let desks = Mutex::new(Vec::new());
         let cube = piece;
-        let piece = if streams { PIECE_PIXELS } else { piece };
+        let piece = if stored > 0 { stored } else { piece };
         Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
     }
 
@@ -342,7 +363,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
         match (&self.job.work, &mut desk) {
-            (Work::Stack(stack), Desk::Stack { cube, scratch, bench, sums }) => {
+            (Work::Stack(stack), Desk::Stack { cube, scratch, bench, sums, room }) => {
                 let mut all_rules = |part: Range<usize>, out: Out<'_, T>| {
                     let range = start + part.start..start + part.end;
                     match (&stack.computed, &mut *bench) {
@@ -362,18 +383,19 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         out,
                     });
                 };
-                if let Way::Stream(form, most) = &self.way
+                if let Some((form, most)) = self.way.stream()
                     && most.load(Ordering::Relaxed)
                 {
-                    stream::stream(stream::Stream {
-                        frame: |f| self.bytes(stack, f, &range),
-                        form: *form,
-                        method: &stack.method,
-                        affine: stack.affine,
-                        levels: &stack.levels,
-                        sums,
-                        out: out.part(0..range.len()),
-                    });
+                    let (method, affine, levels) = (&stack.method, stack.affine, &stack.levels);
+                    let frame = |f| self.bytes(stack, f, &range);
+                    let out_of_all = out.part(0..range.len());
+                    if let Way::Ordered(..) = self.way {
+                        let out = out_of_all;
+                        ordered::ordered(ordered::Ordered { frame, form, method, affine, levels, sums, room, out });
+                    } else {
+                        let out = out_of_all;
+                        stream::stream(stream::Stream { frame, form, method, affine, levels, sums, out });
+                    }
                     if sums.rest.len() * BLOCK * 2 > range.len() {
                         most.store(false, Ordering::Relaxed);
                     }
@@ -428,6 +450,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     scratch: Box::default(),
                     bench: s.computed.map(|c| Box::new(Bench::new(c.programs, self.job.inputs.len(), self.cube))),
                     sums: Box::default(),
+                    room: Box::default(),
                 }
             }
             (Work::Expr(program), _) => Desk::Expr(Sheet::new(program, self.piece)),
@@ -436,8 +459,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
 }
 
 /// How the planes of all frames are stored, if they can be summed as they are.
-fn stream_form<T: Real>(job: &Job<'_>, stack: &Stacking<'_>) -> Option<stream::Form> {
-    if !stream::fits::<T>(&stack.method) || !(stack.variance && stack.mask) || job.outputs.ratio {
+fn stream_form(job: &Job<'_>, stack: &Stacking<'_>) -> Option<stream::Form> {
+    if !(stack.variance && stack.mask) || job.outputs.ratio {
         return None;
     }
     alike(stack, |planes| {

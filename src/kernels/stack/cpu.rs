@@ -8,6 +8,7 @@
 
 mod combine;
 pub(crate) mod counts;
+pub(crate) mod ordered;
 mod plain;
 mod samples;
 pub(crate) mod stream;

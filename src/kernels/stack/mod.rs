@@ -72,7 +72,7 @@ mod sigclip;
 pub(crate) mod wgsl;
 
 pub(crate) use clip::minmax_part;
-pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, counts, quotient, stream};
+pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, counts, ordered, quotient, stream};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub use method::{Clip, Combine, Flavour, Reject};

@@ -53,6 +53,19 @@ impl<T: Real> Ordered for T {
     }
 }
 
+/// What orders a sample, in its place.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub(super) struct Key(pub i32);
+
+impl Ordered for Key {
+    const EXACT: bool = false;
+    #[inline(always)]
+    fn number(self) -> f64 {
+        f32::from_key(self.0).to_f64()
+    }
+}
+
 impl Ordered for u16 {
     const EXACT: bool = true;
     #[inline(always)]

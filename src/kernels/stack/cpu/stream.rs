@@ -30,6 +30,18 @@ impl Form {
         let of_files = data.big_endian && variance.big_endian && mask.big_endian;
         (is_real(data) && is_real(variance) && is_mask && of_files).then_some(Form { flip })
     }
+
+    /// Data, variance and mask of a pixel.
+    #[inline(always)]
+    pub(super) fn of_pixel(self, bytes: Bytes<'_>, pixel: usize) -> (f32, f32, u32) {
+        let real = |plane: &[u8]| plane[4 * pixel..].first_chunk().map_or(0.0, |b| f32::from_be_bytes(*b));
+        let m = bytes.mask[2 * pixel..].first_chunk().map_or(0, |b| u16::from_be_bytes(*b));
+        (real(bytes.data), real(bytes.variance), u32::from(m) ^ self.flip())
+    }
+
+    fn flip(self) -> u32 {
+        if self.flip { 0x8000 } else { 0 }
+    }
 }
 
 /// Whether a run is of this kind, but for what its frames have.
@@ -48,18 +60,31 @@ pub(crate) struct Bytes<'a> {
 /// What the samples of a piece have come to so far; reused, so that nothing is allocated per piece.
 #[derive(Default)]
 pub(crate) struct Sums {
-    sum: Vec<f64>,
-    sum2: Vec<f64>,
-    good: Vec<u32>,
-    mask: Vec<u32>,
+    pub(super) sum: Vec<f64>,
+    pub(super) sum2: Vec<f64>,
+    pub(super) good: Vec<u32>,
+    pub(super) mask: Vec<u32>,
     /// Where the blocks begin that are left to the rules in their order.
     pub rest: Vec<usize>,
+    /// What orders the samples, if they are: a row a frame, with nothing for those that are not of the first level.
+    pub(super) keys: Vec<Key>,
+    /// Pixels of a row.
+    pub(super) stride: usize,
 }
+
+type Key = <f32 as Real>::Key;
 
 impl Sums {
     /// Bytes of a piece of so many pixels.
     pub(crate) fn bytes(pixels: usize) -> usize {
         pixels * 24 + pixels / BLOCK * size_of::<usize>()
+    }
+
+    /// Whether each pixel of a block has a sample of the first level, and no variance is below zero.
+    #[inline(always)]
+    pub(super) fn is_good(&self, block: std::ops::Range<usize>, negative: u32) -> bool {
+        // A variance below zero is counted, which the rules in their order do.
+        negative == 0 && !self.good[block].contains(&0)
     }
 }
 
@@ -86,34 +111,13 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
     fn run(self) {
         let Stream { frame, form, method, affine, levels, sums, mut out } = self;
         let n = out.data.len();
-        let whole = n.next_multiple_of(BLOCK);
-        sums.rest.clear();
-        for sum in [&mut sums.sum, &mut sums.sum2] {
-            sum.clear();
-            sum.resize(whole, 0.0);
-        }
-        for words in [&mut sums.good, &mut sums.mask] {
-            words.clear();
-            words.resize(whole, 0);
-        }
-        let bits = Bits { flip: if form.flip { 0x8000 } else { 0 }, forbidden: levels.forbidden[0] };
-        let mut negative = 0;
-        // Two frames at a time: the sums go through memory half as often.
-        for f in (0..affine.len()).step_by(2) {
-            let first = frame(f);
-            negative |= if f + 1 < affine.len() {
-                sums.add([first, frame(f + 1)], &affine[f..f + 2], n, bits)
-            } else {
-                sums.add([first], &affine[f..=f], n, bits)
-            };
-        }
+        let negative = sums.take::<false>(n, frame, form, affine, levels);
         for start in (0..n).step_by(BLOCK) {
-            // A variance below zero is counted, which the others do.
-            let good = &sums.good[start..n.min(start + BLOCK)];
-            if negative != 0 || good.contains(&0) {
-                sums.rest.push(start);
+            let block = start..n.min(start + BLOCK);
+            if sums.is_good(block.clone(), negative) {
+                sums.store(start, block.len(), method, &mut out);
             } else {
-                sums.store(start, good.len(), method, &mut out);
+                sums.rest.push(start);
             }
         }
     }
@@ -134,20 +138,66 @@ struct Bits {
 type Numbers<'a> = (&'a [[u8; WORDS]], &'a [[u8; WORDS]], &'a [[u8; HALVES]]);
 
 impl Sums {
-    /// Adds `K` frames. Not 0 if a variance is below zero.
+    /// Sums `n` pixels of all frames, and keeps what orders them if that is wanted. Not 0 if a variance is below zero.
     #[inline(always)]
-    fn add<const K: usize>(&mut self, frames: [Bytes<'_>; K], affine: &[Affine], n: usize, bits: Bits) -> u32 {
+    pub(super) fn take<'b, const ORDERED: bool>(
+        &mut self,
+        n: usize,
+        frame: impl Fn(usize) -> Bytes<'b>,
+        form: Form,
+        affine: &[Affine],
+        levels: &Levels,
+    ) -> u32 {
+        let whole = n.next_multiple_of(BLOCK);
+        self.rest.clear();
+        for sum in [&mut self.sum, &mut self.sum2] {
+            sum.clear();
+            sum.resize(whole, 0.0);
+        }
+        for words in [&mut self.good, &mut self.mask] {
+            words.clear();
+            words.resize(whole, 0);
+        }
+        if ORDERED {
+            self.stride = whole;
+            self.keys.resize(affine.len() * whole, <f32 as Real>::TOP);
+        }
+        let bits = Bits { flip: form.flip(), forbidden: levels.forbidden[0] };
+        let mut negative = 0;
+        // Two frames at a time: the sums go through memory half as often.
+        for f in (0..affine.len()).step_by(2) {
+            let first = frame(f);
+            negative |= if f + 1 < affine.len() {
+                self.add::<2, ORDERED>([first, frame(f + 1)], f, &affine[f..f + 2], n, bits)
+            } else {
+                self.add::<1, ORDERED>([first], f, &affine[f..=f], n, bits)
+            };
+        }
+        negative
+    }
+
+    /// Adds `K` frames from this one on. Not 0 if a variance is below zero.
+    #[inline(always)]
+    fn add<const K: usize, const ORDERED: bool>(
+        &mut self,
+        frames: [Bytes<'_>; K],
+        first: usize,
+        affine: &[Affine],
+        n: usize,
+        bits: Bits,
+    ) -> u32 {
         if affine.iter().all(Affine::is_identity) {
-            self.add_as::<K, false>(frames, affine, n, bits)
+            self.add_as::<K, ORDERED, false>(frames, first, affine, n, bits)
         } else {
-            self.add_as::<K, true>(frames, affine, n, bits)
+            self.add_as::<K, ORDERED, true>(frames, first, affine, n, bits)
         }
     }
 
     #[inline(always)]
-    fn add_as<const K: usize, const SCALED: bool>(
+    fn add_as<const K: usize, const ORDERED: bool, const SCALED: bool>(
         &mut self,
         frames: [Bytes<'_>; K],
+        first: usize,
         affine: &[Affine],
         n: usize,
         bits: Bits,
@@ -159,7 +209,7 @@ impl Sums {
         let whole = n / LANES;
         let planes = planes.map(|(data, variance, mask)| (&data[..whole], &variance[..whole], &mask[..whole]));
         for at in 0..whole {
-            self.lanes::<K, SCALED>(at * LANES, planes, at, affine, bits, &mut negative);
+            self.lanes::<K, ORDERED, SCALED>((first, at * LANES), planes, at, affine, bits, &mut negative);
         }
         let (from, rest) = (whole * LANES, n % LANES);
         if rest > 0 {
@@ -172,16 +222,16 @@ impl Sums {
                 padded
             });
             let planes = padded.each_ref().map(|(data, variance, mask)| (&data[..], &variance[..], &mask[..]));
-            self.lanes::<K, SCALED>(from, planes, 0, affine, bits, &mut negative);
+            self.lanes::<K, ORDERED, SCALED>((first, from), planes, 0, affine, bits, &mut negative);
         }
         negative.iter().fold(0, |all, one| all | one)
     }
 
     /// Adds a few pixels of `K` frames.
     #[inline(always)]
-    fn lanes<const K: usize, const SCALED: bool>(
+    fn lanes<const K: usize, const ORDERED: bool, const SCALED: bool>(
         &mut self,
-        at: usize,
+        (first, at): (usize, usize),
         planes: [Numbers<'_>; K],
         from: usize,
         affine: &[Affine],
@@ -202,6 +252,7 @@ impl Sums {
                 all_bits[i] = u32::from(u16::from_be_bytes([mask[2 * i], mask[2 * i + 1]])) ^ bits.flip;
             }
             let square = affine.scale * affine.scale;
+            let mut keys = [<f32 as Real>::TOP; LANES];
             for i in 0..LANES {
                 let (d, v, flags) = (ds[i], vs[i], all_bits[i]);
                 let used = all_if(flags & bits.forbidden == 0) & all_if(d.is_finite() & v.is_finite());
@@ -212,6 +263,13 @@ impl Sums {
                 g[i] += used & 1;
                 m[i] |= flags & used;
                 below[i] |= all_if(v < 0.0);
+                if ORDERED {
+                    let y = if SCALED { x as f32 } else { d };
+                    keys[i] = if used == 0 { <f32 as Real>::TOP } else { y.to_key() };
+                }
+            }
+            if ORDERED && let Some(to) = lanes_of(&mut self.keys, (first + k) * self.stride + at) {
+                *to = keys;
             }
         }
         (*sum, *sum2, *good, *mask, *negative) = (s, s2, g, m, below);
