@@ -1,9 +1,21 @@
-//! How much memory this process holds.
+//! How much memory this process holds, and what it takes from disks.
 
 /// Anonymous resident memory in bytes (RssAnon of `/proc/self/status`): what was allocated, without mapped files.
 /// 0 where the system does not say.
 pub(crate) fn anonymous() -> u64 {
     bytes_of("/proc/self/status", "RssAnon:").unwrap_or(0)
+}
+
+/// Faults that waited for a disk, and blocks that were read from one, so far: it stays as it is while all that is touched
+/// is in memory. File systems may say the one, the other, or both.
+pub(crate) fn reads_from_disk() -> u64 {
+    // SAFETY: all zeros are numbers of a plain struct, which the call fills; it has no other effect.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    (usage.ru_majflt as u64).wrapping_add(usage.ru_inblock as u64)
 }
 
 /// A line of a file of `/proc` that is in kB, in bytes.

@@ -261,7 +261,8 @@ impl Plane {
         let mut start = 0;
         while start < self.len() {
             let flat = start..self.len().min(start + step);
-            self.begin(flat.clone());
+            self.begin(flat.len());
+            self.expect(flat.clone());
             let done = match self.slice(flat.clone()) {
                 Some(run) => each(flat.clone(), run),
                 None => {
@@ -318,10 +319,17 @@ impl Plane {
         bytemuck::try_cast_slice(self.slice(flat)?).ok()
     }
 
-    /// These pixels come next: counts them as read, and tells the system.
-    pub(crate) fn begin(&self, flat: Range<usize>) {
+    /// So many pixels are about to be read.
+    pub(crate) fn begin(&self, pixels: usize) {
         if let Source::Section(s) = &self.source {
-            s.begin(&self.view, flat);
+            s.begin(pixels);
+        }
+    }
+
+    /// Tells the system that these pixels come next.
+    pub(crate) fn expect(&self, flat: Range<usize>) {
+        if let Source::Section(s) = &self.source {
+            s.expect(&self.view, flat);
         }
     }
 
@@ -410,7 +418,8 @@ impl Plane {
         if let Some(s) = self.section() {
             s.mapping().check()?;
         }
-        self.begin(0..self.len());
+        self.begin(self.len());
+        self.expect(0..self.len());
         let pixels = self.load_now()?;
         if let Some(s) = self.section() {
             s.mapping().check()?;

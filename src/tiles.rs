@@ -106,11 +106,9 @@ impl Job<'_> {
         self.staged().map(|(_, p)| p.band()).max().unwrap_or(1)
     }
 
-    /// The stored bytes of these pixels are about to be read.
-    fn begin(&self, range: &Range<usize>) {
-        for plane in &self.inputs {
-            plane.begin(range.clone());
-        }
+    /// The stored bytes of so many pixels are about to be read.
+    fn begin(&self, pixels: usize) {
+        self.inputs.iter().for_each(|plane| plane.begin(pixels));
     }
 
     /// Whether all files are still what they were when they were opened.
@@ -471,13 +469,15 @@ impl<T: Real + Default> Drive<'_, T> {
     fn pump(&mut self, runner: &mut Runner<'_, T>) -> Result<()> {
         let (job, control) = (self.job, self.control);
         let size = whole(runner.tile_pixels(), [job.band(), job.row], job.pixels - self.done);
+        let mut ahead = Ahead::default();
         let mut submitted = self.done;
         let mut in_flight = 0;
         while self.done < job.pixels {
             control.check()?;
             while submitted < job.pixels && in_flight < runner.depth() {
                 let range = submitted..job.pixels.min(submitted + size);
-                job.begin(&range);
+                job.begin(range.len());
+                ahead.begin(job, &range, size);
                 submitted = range.end;
                 runner.submit(range)?;
                 in_flight += 1;
@@ -501,6 +501,32 @@ impl<T: Real + Default> Drive<'_, T> {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells the system of the pixels of the next tile while this one is computed, for as long as any come from a disk: for
+/// those that are in memory the system would look at each page for nothing, with all threads waiting.
+#[derive(Default)]
+struct Ahead {
+    /// Pixels before this one were told of.
+    told: usize,
+    /// Reads from disks so far, and tiles since there were more.
+    reads: u64,
+    quiet: u32,
+}
+
+impl Ahead {
+    /// A tile of `range` begins, and one of `size` pixels follows.
+    fn begin(&mut self, job: &Job<'_>, range: &Range<usize>, size: usize) {
+        let reads = crate::memory::reads_from_disk();
+        self.quiet = if reads == self.reads { self.quiet + 1 } else { 0 };
+        self.reads = reads;
+        if self.quiet < 2 {
+            let end = job.pixels.min(range.end + size);
+            let next = self.told.max(range.start)..end;
+            job.inputs.iter().for_each(|plane| plane.expect(next.clone()));
+            self.told = end;
+        }
     }
 }
 

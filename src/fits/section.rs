@@ -203,12 +203,16 @@ impl Section {
         }
     }
 
-    /// These pixels come next: counts them as read, and tells the system. Those that must be decoded are counted then.
-    pub(crate) fn begin(&self, view: &View, flat: Range<usize>) {
-        let size = self.format.size() as u64;
+    /// So many pixels are about to be read. Those that must be decoded are counted then.
+    pub(crate) fn begin(&self, pixels: usize) {
         if matches!(self.pixels, Pixels::Plain(_)) {
-            self.map.count(flat.len() as u64 * size);
+            self.map.count(pixels as u64 * self.format.size() as u64);
         }
+    }
+
+    /// Tells the system that these pixels come next.
+    pub(crate) fn expect(&self, view: &View, flat: Range<usize>) {
+        let size = self.format.size() as u64;
         let Some((map, start)) = self.plain().filter(|_| view.is_plain()) else { return };
         let mut runs = view.runs(flat);
         if let Some(first) = runs.next() {

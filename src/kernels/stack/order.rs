@@ -43,6 +43,11 @@ pub(super) trait Ordered: Copy + 'static {
     /// Whether sums of squares of differences are exact in f64.
     const EXACT: bool;
     fn number(self) -> f64;
+    /// The same; rounded, if it is no number of f32.
+    #[inline(always)]
+    fn single(self) -> f32 {
+        self.number() as f32
+    }
 }
 
 impl<T: Real> Ordered for T {
@@ -63,6 +68,10 @@ impl Ordered for Key {
     #[inline(always)]
     fn number(self) -> f64 {
         f32::from_key(self.0).to_f64()
+    }
+    #[inline(always)]
+    fn single(self) -> f32 {
+        f32::from_key(self.0)
     }
 }
 

@@ -12,7 +12,7 @@ use super::samples::BLOCK;
 use super::stream::{Bytes, Form, Sums};
 use crate::dtype::DType;
 use crate::kernels::stack::order::{Column, GROUP, Key, sort};
-use crate::kernels::stack::sigclip::{Left, narrow};
+use crate::kernels::stack::sigclip::{Left, narrow_single};
 use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Levels, Method, Out, Reject};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
@@ -169,7 +169,7 @@ impl Pixels {
             left.hi[i] = f64::from(n[i]);
         }
         if let Some(clip) = clip {
-            left = narrow(column, clip, left).left;
+            left = narrow_single(column, clip, left);
         }
         if method.combine.is_median() {
             let (value, _) = column.middles(&left.lo, &left.hi, method.combine == Combine::LMedian);
