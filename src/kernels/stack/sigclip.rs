@@ -23,10 +23,10 @@ const LEFT_OF_SQUARES: f64 = 1.0 / (1 << 20) as f64;
 
 /// What f32 may lose of a sum of 64 squares, and more.
 const ROOM: f32 = 1e-4;
-/// Sums of squares from here on are of squares that f32 can hold.
-const LEAST_SQUARES: f32 = 1e-36;
-/// Squares of standard deviations that are as good as none at all.
-const MOST_SIGMA: f64 = 1e20;
+/// Sums of squares that f32 can hold, with all that is made of them.
+const SQUARES: std::ops::RangeInclusive<f32> = 1e-36..=1e28;
+/// So many squares of standard deviations are as good as no limit at all.
+const NO_LIMIT: f64 = 1e8;
 
 /// Narrows the range of each pixel.
 #[inline(always)]
@@ -265,7 +265,7 @@ impl Left {
         }
         let first = *column.row(0);
         let (centre, _) = column.middles(&self.lo, &self.hi, false);
-        let [lower, upper] = [clip.lsigma, clip.hsigma].map(|sigma| (sigma * sigma).min(MOST_SIGMA) as f32);
+        let [lower, upper] = [clip.lsigma, clip.hsigma].map(|sigma| (sigma * sigma).min(NO_LIMIT) as f32);
         let mut open = 0u32;
         for i in 0..GROUP {
             let n = self.hi[i] as f32;
@@ -276,8 +276,8 @@ impl Left {
             let room = ROOM * (1.0 + n * (1.0 / 64.0)) * squares[i];
             let within = |t: f32, limit: f32| n * (t * t) <= limit * about - (1.0 + limit) * room;
             let inside = within(low - c, lower) & within(high - c, upper);
-            // Squares that are too small for f32, unless all samples are equal.
-            let fits = (squares[i] >= LEAST_SQUARES) | ((low == 0.0) & (high == 0.0));
+            // Of equal samples they are 0.
+            let fits = SQUARES.contains(&squares[i]) | ((low == 0.0) & (high == 0.0));
             open |= u32::from(!(inside & fits));
         }
         open == 0
