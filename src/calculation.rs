@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use crate::arrays::MemorySink;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::Expr;
@@ -11,7 +12,7 @@ use crate::expr::parts::leaves;
 use crate::expr::plan::{Options, Plan};
 use crate::fits::{FitsFile, Header, RawHdu};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, MemorySink, Settings, bytes_read, refuse_input, settings_methods, spooled};
+use crate::output::{FileSink, Settings, bytes_read, refuse_input, settings_methods, spooled};
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};

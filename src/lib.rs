@@ -29,6 +29,7 @@
 #![warn(missing_docs)]
 
 mod arithmetic;
+mod arrays;
 mod astrodata;
 mod calculation;
 #[cfg(feature = "cli")]

@@ -25,13 +25,13 @@ pub(crate) fn bytes_of(path: &str, name: &str) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Asks for large pages for the room of an array that nothing is in yet.
-pub(crate) fn in_large_pages<V>(room: &mut Vec<V>) {
+/// Asks for large pages for an array that nothing has touched yet.
+pub(crate) fn in_large_pages<V>(array: &mut [V]) {
     #[cfg(target_os = "linux")]
     {
         const LARGE: usize = 2 << 20;
-        let start = room.spare_capacity_mut().as_mut_ptr() as usize;
-        let end = start + size_of_val(room.spare_capacity_mut());
+        let start = array.as_mut_ptr() as usize;
+        let end = start + size_of_val(array);
         let (first, last) = (start.next_multiple_of(LARGE), end / LARGE * LARGE);
         if first < last {
             // SAFETY: whole pages inside memory that is ours; the advice says how they are made when they are first
@@ -40,5 +40,5 @@ pub(crate) fn in_large_pages<V>(room: &mut Vec<V>) {
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = room;
+    let _ = array;
 }

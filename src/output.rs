@@ -1,4 +1,4 @@
-//! Where results go: arrays in memory, or the images of a file. And what all jobs share around the loop over tiles.
+//! Where results go in a file. And what all jobs share around the loop over tiles.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use crate::fits::{Compression, FitsFile, FitsWriter};
 use crate::pixels::{Pixels, shaped};
 use crate::plane::Plane;
 use crate::real::Real;
-use crate::tiles::{Control, Numbers, Outputs, Part, Sink, Tile};
+use crate::tiles::{Control, Numbers, Part, Sink, Tile};
 use crate::{Error, Result};
 
 /// Host memory for buffers unless told otherwise.
@@ -147,124 +147,6 @@ pub(crate) fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Resu
         DType::I16 => shaped(mask.into_iter().map(|m| m as i16).collect(), shape),
         DType::I32 => shaped(mask.into_iter().map(|m| m as i32).collect(), shape),
         _ => shaped(mask, shape),
-    }
-}
-
-/// Words in the integers that they come out as.
-pub(crate) enum Words {
-    U8(Vec<u8>),
-    I16(Vec<i16>),
-    U16(Vec<u16>),
-    I32(Vec<i32>),
-    U32(Vec<u32>),
-}
-
-impl Words {
-    fn new(dtype: DType, pixels: usize) -> Result<Self> {
-        Ok(match dtype {
-            DType::U8 => Words::U8(room(pixels)?),
-            DType::I16 => Words::I16(room(pixels)?),
-            DType::U16 => Words::U16(room(pixels)?),
-            DType::I32 => Words::I32(room(pixels)?),
-            _ => Words::U32(room(pixels)?),
-        })
-    }
-
-    fn extend(&mut self, words: &[u32]) {
-        match self {
-            Words::U8(to) => to.extend(words.iter().map(|w| *w as u8)),
-            Words::I16(to) => to.extend(words.iter().map(|w| *w as i16)),
-            Words::U16(to) => to.extend(words.iter().map(|w| *w as u16)),
-            Words::I32(to) => to.extend(words.iter().map(|w| *w as i32)),
-            Words::U32(to) => to.extend_from_slice(words),
-        }
-    }
-
-    /// The word of a pixel, where it came out as it was.
-    pub(crate) fn get(&self, pixel: usize) -> Option<u32> {
-        match self {
-            Words::U32(words) => words.get(pixel).copied(),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn pixels(self, shape: &[usize]) -> Result<Pixels> {
-        match self {
-            Words::U8(words) => shaped(words, shape),
-            Words::I16(words) => shaped(words, shape),
-            Words::U16(words) => shaped(words, shape),
-            Words::I32(words) => shaped(words, shape),
-            Words::U32(words) => shaped(words, shape),
-        }
-    }
-}
-
-/// Room for a plane, or an error: never an abort. Large ones in large pages, if the system has them: the first touch of
-/// small ones takes longer than computing what goes there.
-fn room<V>(pixels: usize) -> Result<Vec<V>> {
-    let mut room = Vec::new();
-    let no = |_| Error::Parameter(format!("no memory for a result of {pixels} pixels; write it to a file"));
-    room.try_reserve_exact(pixels).map_err(no)?;
-    crate::memory::in_large_pages(&mut room);
-    Ok(room)
-}
-
-/// Tiles to arrays.
-pub(crate) struct MemorySink<T> {
-    pub data: Vec<T>,
-    pub variance: Vec<T>,
-    pub mask: Words,
-    /// Further planes, in the order in which they were asked for.
-    pub more: Vec<Plain<T>>,
-    parts: Vec<Part>,
-}
-
-/// A whole plane.
-pub(crate) enum Plain<T> {
-    Reals(Vec<T>),
-    Words(Words),
-}
-
-impl<T: Real> Plain<T> {
-    pub(crate) fn pixels(self, shape: &[usize]) -> Result<Pixels> {
-        match self {
-            Plain::Reals(values) => T::pixels(values, shape),
-            Plain::Words(words) => words.pixels(shape),
-        }
-    }
-}
-
-impl<T> MemorySink<T> {
-    /// Room for `pixels` pixels, or an error: never an abort. The mask comes out in this type, and so do further planes that
-    /// are words.
-    pub(crate) fn new(pixels: usize, outputs: Outputs, mask: DType, parts: Vec<(Part, DType)>) -> Result<Self> {
-        let of = |used: bool| if used { pixels } else { 0 };
-        let one = |(part, dtype): &(Part, DType)| {
-            Ok(if part.is_real() { Plain::Reals(room(pixels)?) } else { Plain::Words(Words::new(*dtype, pixels)?) })
-        };
-        Ok(MemorySink {
-            data: room(pixels)?,
-            variance: room(of(outputs.variance))?,
-            mask: Words::new(mask, of(outputs.mask))?,
-            more: parts.iter().map(one).collect::<Result<_>>()?,
-            parts: parts.into_iter().map(|(part, _)| part).collect(),
-        })
-    }
-}
-
-impl<T: Real> Sink<T> for MemorySink<T> {
-    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
-        self.data.extend_from_slice(&tile.data);
-        self.variance.extend_from_slice(&tile.variance);
-        self.mask.extend(&tile.mask);
-        for (plane, part) in self.more.iter_mut().zip(&self.parts) {
-            match (plane, tile.part(*part)) {
-                (Plain::Reals(to), Numbers::Reals(from)) => to.extend_from_slice(from),
-                (Plain::Words(to), Numbers::Words(from)) => to.extend(from),
-                _ => {}
-            }
-        }
-        Ok(())
     }
 }
 

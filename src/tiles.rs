@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 use std::time::Instant;
 
-use crate::engine::{Engine, Runner};
+use crate::arrays::Room;
+use crate::engine::{CpuEngine, CpuRun, Engine, Runner};
 use crate::kernels::expr::Program;
 use crate::kernels::stack::{Affine, Levels, Method, Shares, Tally};
 use crate::plane::Plane;
@@ -241,6 +242,12 @@ impl<T> Tile<T> {
 /// Where tiles go, in order.
 pub(crate) trait Sink<T>: Send {
     fn accept(&mut self, tile: &Tile<T>) -> Result<()>;
+
+    /// Where these pixels go, if that is memory that can be written to by many threads.
+    fn room(&mut self, pixels: Range<usize>) -> Option<Room<'_, T>> {
+        let _ = pixels;
+        None
+    }
 }
 
 /// How a run is steered from outside.
@@ -278,6 +285,16 @@ impl Counters {
     fn spend(&mut self, seconds: Option<DeviceSeconds>) {
         if let Some(seconds) = seconds {
             *self.device_seconds.get_or_insert_default() += seconds;
+        }
+    }
+
+    /// A tile was delivered, and so many pixels of all.
+    fn done(&mut self, tally: Tally, control: &Control<'_>, (done, all): (usize, usize)) {
+        self.tiles += 1;
+        self.tally += tally;
+        self.peak_host_bytes = self.peak_host_bytes.max(crate::memory::anonymous());
+        if let Some(progress) = control.progress {
+            progress(done as u64, all as u64);
         }
     }
 
@@ -343,6 +360,11 @@ pub(crate) fn run<T: Real + Default>(
         return Ok(Counters::default());
     }
     job.check()?;
+    if let Engine::Cpu(engine) = engine
+        && sink.room(0..0).is_some()
+    {
+        return in_place(engine, job, control, sink);
+    }
     std::thread::scope(|scope| {
         let (full_tx, full_rx) = sync_channel::<Tile<T>>(BUFFERS);
         let (empty_tx, empty_rx) = channel::<Tile<T>>();
@@ -374,6 +396,30 @@ pub(crate) fn run<T: Real + Default>(
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         written.and(computed).map(|()| counters)
     })
+}
+
+/// The same where results stay in memory: the engine's threads bring them there.
+fn in_place<T: Real + Default>(
+    engine: &CpuEngine,
+    job: &Job<'_>,
+    control: &Control<'_>,
+    sink: &mut dyn Sink<T>,
+) -> Result<Counters> {
+    let mut run = CpuRun::new(engine, job, control.memory)?;
+    let size = whole(run.pixels_in_place(), [job.band(), job.row], job.pixels);
+    let (mut counters, mut ahead) = (Counters::default(), Ahead::default());
+    for start in (0..job.pixels).step_by(size) {
+        control.check()?;
+        let range = start..job.pixels.min(start + size);
+        job.begin(range.len());
+        ahead.begin(job, &range, size);
+        run.submit(range.clone());
+        let Some(room) = sink.room(range.clone()) else { break };
+        let tally = run.collect_in_place(room)?;
+        job.check()?;
+        counters.done(tally, control, (range.end, job.pixels));
+    }
+    Ok(counters)
 }
 
 /// What a run would take.
@@ -493,12 +539,7 @@ impl<T: Real + Default> Drive<'_, T> {
             in_flight -= 1;
             let Some(tally) = delivered? else { break };
             self.done = end;
-            self.counters.tiles += 1;
-            self.counters.tally += tally;
-            self.counters.peak_host_bytes = self.counters.peak_host_bytes.max(crate::memory::anonymous());
-            if let Some(progress) = control.progress {
-                progress(self.done as u64, job.pixels as u64);
-            }
+            self.counters.done(tally, control, (end, job.pixels));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod gpu;
 use std::ops::Range;
 
 pub use cpu::CpuEngine;
+pub(crate) use cpu::Run as CpuRun;
 #[cfg(feature = "gpu")]
 pub use gpu::{AdapterReport, GpuEngine, adapters};
 

@@ -22,6 +22,7 @@ use maps::outputs;
 pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
 
+use crate::arrays::MemorySink;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::collapse::resolved_all;
@@ -31,9 +32,7 @@ use crate::expr::plan::Options;
 use crate::fits::{Header, RawHdu};
 use crate::kernels::stack::{Affine, Errors, Method, Shares};
 use crate::nddata::NDAstroData;
-use crate::output::{
-    FileSink, MemorySink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled,
-};
+use crate::output::{FileSink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::stats::Stats;

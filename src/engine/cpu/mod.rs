@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bench::Bench;
 use rayon::prelude::*;
 
-use crate::kernels::Kernel;
+use crate::arrays::Room;
 use crate::dtype::PixelFormat;
+use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
 use crate::kernels::expr::{self, Expr, Sheet};
 use crate::kernels::stack::{Affine, BLOCK, Cube, Out, Scratch, Stack, Tally, Task, counts, ordered, stream};
@@ -89,6 +90,8 @@ const PIECE_BYTES: usize = 256 << 10;
 const PIECE_PIXELS: usize = 4096;
 /// A tile is no longer than this, so that the writer has something to do early.
 const TILE_PIXELS: usize = 128 << 10;
+/// Where no tile is held, so many pixels come between two looks at what else is going on.
+const PIXELS_IN_PLACE: usize = 1 << 20;
 /// Runs of pixels that are held at once before they go where they belong.
 #[cfg(feature = "gpu")]
 const RUNS: usize = 4096;
@@ -99,7 +102,13 @@ const WRITER_BYTES: usize = 8;
 
 /// What a thread works in.
 enum Desk<T> {
-    Stack { cube: Cube<T>, scratch: Box<Scratch<T>>, bench: Option<Box<Bench>>, sums: Box<stream::Sums>, room: Box<ordered::Room> },
+    Stack {
+        cube: Cube<T>,
+        scratch: Box<Scratch<T>>,
+        bench: Option<Box<Bench>>,
+        sums: Box<stream::Sums>,
+        room: Box<ordered::Room>,
+    },
     Counts(Box<counts::Keys>, counts::Form),
     Expr(Sheet),
 }
@@ -146,6 +155,8 @@ pub(crate) struct Run<'a, T> {
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
+    /// Tiles of pieces, for results that stay in memory.
+    tiles: Mutex<Vec<Tile<T>>>,
     /// Bytes of all desks.
     desk_bytes: u64,
     /// Stored numbers of the tile of those inputs that must be decoded first.
@@ -209,10 +220,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
             return Err(Error::Budget { needed, budget: memory });
         }
         let desk_bytes = desks(piece);
-        let desks = Mutex::new(Vec::new());
+        let (desks, tiles) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let cube = piece;
         let piece = if stored > 0 { stored } else { piece };
-        Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, desk_bytes, staged, released: 0 })
+        Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, tiles, desk_bytes, staged, released: 0 })
     }
 
     /// Bytes of buffers besides tiles.
@@ -232,15 +243,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
         let range = self.next.clone();
         tile.prepare(range.clone(), self.job.outputs);
-        let inputs = &self.job.inputs;
-        let staged = &mut self.staged;
-        self.engine.install(|| {
-            staged.par_iter_mut().try_for_each(|(i, bytes)| {
-                let plane = inputs[*i];
-                bytes.resize(range.len() * plane.format().size(), 0);
-                plane.read(range.clone(), bytes)
-            })
-        })?;
+        self.stage(&range)?;
         let (piece, start) = (self.piece, range.start);
         let outs: Vec<_> = pieces(tile, piece).into_iter().enumerate().collect();
         let this = &*self;
@@ -252,15 +255,63 @@ impl<'a, T: Real + Default> Run<'a, T> {
             };
             outs.into_par_iter().map(one).sum()
         });
-        // A stack larger than memory would otherwise fill it with pages that the system must take back one by one. Each
-        // call stops all threads for a moment, so there are few.
+        self.release(&range);
+        Ok(())
+    }
+
+    /// The same into memory that is there already.
+    pub(crate) fn collect_in_place(&mut self, room: Room<'_, T>) -> Result<Tally> {
+        let range = self.next.clone();
+        self.stage(&range)?;
+        let (piece, outputs) = (self.piece, self.job.outputs);
+        let rooms: Vec<_> = room.into_pieces(piece).into_iter().enumerate().collect();
+        let this = &*self;
+        let tally = this.engine.install(|| {
+            let one = |(i, room): (usize, Room<'_, T>)| {
+                let start = range.start + i * piece;
+                let mut own = this.take_tile();
+                own.prepare(start..range.end.min(start + piece), outputs);
+                let mut tally = Tally::default();
+                for mut planes in pieces(&mut own, piece) {
+                    this.piece(start, planes.out(&mut tally));
+                }
+                room.take(&own);
+                this.tiles.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+                tally
+            };
+            rooms.into_par_iter().map(one).sum()
+        });
+        self.release(&range);
+        Ok(tally)
+    }
+
+    /// Pixels to be computed at once if no tile of them is held.
+    pub(crate) fn pixels_in_place(&self) -> usize {
+        if self.staged.is_empty() { PIXELS_IN_PLACE } else { self.tile }
+    }
+
+    /// Reads what must be decoded first.
+    fn stage(&mut self, range: &Range<usize>) -> Result<()> {
+        let (inputs, staged) = (&self.job.inputs, &mut self.staged);
+        self.engine.install(|| {
+            staged.par_iter_mut().try_for_each(|(i, bytes)| {
+                let plane = inputs[*i];
+                bytes.resize(range.len() * plane.format().size(), 0);
+                plane.read(range.clone(), bytes)
+            })
+        })
+    }
+
+    /// Lets go of pages that were read. A stack larger than memory would otherwise fill it with pages that the system must
+    /// take back one by one. Each call stops all threads for a moment, so there are few.
+    fn release(&mut self, range: &Range<usize>) {
+        let inputs = &self.job.inputs;
         let read = self.released..range.end;
         let bytes = inputs.iter().map(|p| p.format().size()).sum::<usize>();
         if read.start <= range.start && read.len().saturating_mul(bytes) >= RELEASE_BYTES {
             self.engine.install(|| inputs.par_iter().for_each(|p| p.done_with(read.clone())));
             self.released = range.end;
         }
-        Ok(())
     }
 
     /// The pixels of these runs into their places of a tile, and no others. Runs of inputs that must be decoded first come
@@ -436,6 +487,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
             _ => unreachable!("a desk of other work"),
         }
         self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+    }
+
+    /// A tile of a piece that is free, or a new one.
+    fn take_tile(&self) -> Tile<T> {
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     /// A desk that is free, or a new one: there are never more than threads.

@@ -124,15 +124,14 @@ fn load<V: Real>(from: &[V], to: &mut Register, variances: bool) -> u64 {
         }
         return 0;
     }
-    let mut negative = 0u32;
-    for f in from {
-        negative += u32::from(*f < V::from_f32(0.0));
-    }
+    let mut any = 0u64;
     for (t, f) in to.iter_mut().zip(from) {
         let v = f.to_f64();
-        *t = if v < 0.0 { 0.0 } else { v };
+        let below = u64::from(v < 0.0).wrapping_neg();
+        any |= below;
+        *t = f64::from_bits(v.to_bits() & !below);
     }
-    u64::from(negative)
+    if any == 0 { 0 } else { from.iter().filter(|f| **f < V::from_f32(0.0)).count() as u64 }
 }
 
 #[inline(always)]

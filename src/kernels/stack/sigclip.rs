@@ -37,7 +37,8 @@ pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range)
             lo: std::array::from_fn(|i| f64::from(range.lo[start + i])),
             hi: std::array::from_fn(|i| f64::from(range.hi[start + i])),
         };
-        let left = if T::DTYPE == DType::F32 { narrow_single(column, clip, all) } else { narrow_anew(column, clip, all) };
+        let left =
+            if T::DTYPE == DType::F32 { narrow_single(column, clip, all) } else { narrow_anew(column, clip, all) };
         for i in 0..GROUP {
             (range.lo[start + i], range.hi[start + i]) = (left.lo[i] as u32, left.hi[i] as u32);
         }

@@ -34,7 +34,8 @@ impl Form {
     /// Of a frame with such data, if it is.
     pub(crate) fn of(data: &PixelFormat) -> Option<Self> {
         let unsigned = data.flipped().is_some();
-        let fits = data.stored == DType::I16 && data.big_endian && data.blank.is_none() && (unsigned || data.is_plain());
+        let fits =
+            data.stored == DType::I16 && data.big_endian && data.blank.is_none() && (unsigned || data.is_plain());
         fits.then_some(Form { offset: if unsigned { 0.0 } else { -32768.0 } })
     }
 }

@@ -1,0 +1,240 @@
+//! Where results go in memory: whole arrays, which tiles are copied to. The CPU engine's threads copy what they computed
+//! themselves: the first touch of a large array takes as long as computing what goes there, so all of them do it.
+
+use std::ops::Range;
+
+use bytemuck::Zeroable;
+
+use crate::dtype::DType;
+use crate::pixels::{Pixels, shaped};
+use crate::real::Real;
+use crate::tiles::{Numbers, Outputs, Part, Sink, Tile};
+use crate::{Error, Result};
+
+/// Integers that words come out as.
+trait Narrow: Copy + Zeroable {
+    fn narrow(word: u32) -> Self;
+}
+
+macro_rules! words {
+    ($($name:ident: $type:ty),*) => {
+        /// Words in the integers that they come out as.
+        pub(crate) enum Words {
+            $($name(Vec<$type>),)*
+        }
+
+        /// Some of them.
+        enum SomeWords<'a> {
+            $($name(&'a mut [$type]),)*
+        }
+
+        impl Words {
+            fn new(dtype: DType, pixels: usize) -> Result<Self> {
+                Ok(match dtype {
+                    $(DType::$name => Words::$name(room(pixels)?),)*
+                    _ => Words::U32(room(pixels)?),
+                })
+            }
+
+            fn whole(&mut self) -> SomeWords<'_> {
+                match self {
+                    $(Words::$name(words) => SomeWords::$name(words),)*
+                }
+            }
+
+            pub(crate) fn pixels(self, shape: &[usize]) -> Result<Pixels> {
+                match self {
+                    $(Words::$name(words) => shaped(words, shape),)*
+                }
+            }
+        }
+
+        impl<'a> SomeWords<'a> {
+            fn len(&self) -> usize {
+                match self {
+                    $(SomeWords::$name(to) => to.len(),)*
+                }
+            }
+
+            fn split(self, at: usize) -> (Self, Self) {
+                match self {
+                    $(SomeWords::$name(to) => {
+                        let (before, behind) = to.split_at_mut(at);
+                        (SomeWords::$name(before), SomeWords::$name(behind))
+                    })*
+                }
+            }
+
+            fn take(&mut self, words: &[u32]) {
+                match self {
+                    $(SomeWords::$name(to) => narrow(to, words),)*
+                }
+            }
+        }
+
+        $(impl Narrow for $type {
+            fn narrow(word: u32) -> Self {
+                word as $type
+            }
+        })*
+    };
+}
+words!(U8: u8, I16: i16, U16: u16, I32: i32, U32: u32);
+
+fn narrow<V: Narrow>(to: &mut [V], words: &[u32]) {
+    for (to, word) in to.iter_mut().zip(words) {
+        *to = V::narrow(*word);
+    }
+}
+
+impl Words {
+    /// The word of a pixel, where it came out as it was.
+    pub(crate) fn get(&self, pixel: usize) -> Option<u32> {
+        match self {
+            Words::U32(words) => words.get(pixel).copied(),
+            _ => None,
+        }
+    }
+}
+
+/// Zeros for a plane, or an error: never an abort. Nothing is touched yet. Large ones in large pages, if the system has
+/// them: the first touch of small ones takes longer than computing what goes there.
+fn room<V: Zeroable>(pixels: usize) -> Result<Vec<V>> {
+    let no = |()| Error::Parameter(format!("no memory for a result of {pixels} pixels; write it to a file"));
+    let mut room = bytemuck::allocation::try_zeroed_slice_box(pixels).map_err(no)?.into_vec();
+    crate::memory::in_large_pages(&mut room);
+    Ok(room)
+}
+
+/// Tiles to arrays.
+pub(crate) struct MemorySink<T> {
+    pub data: Vec<T>,
+    pub variance: Vec<T>,
+    pub mask: Words,
+    /// Further planes, in the order in which they were asked for.
+    pub more: Vec<Plain<T>>,
+    parts: Vec<Part>,
+}
+
+/// A whole plane.
+pub(crate) enum Plain<T> {
+    Reals(Vec<T>),
+    Words(Words),
+}
+
+impl<T: Real> Plain<T> {
+    pub(crate) fn pixels(self, shape: &[usize]) -> Result<Pixels> {
+        match self {
+            Plain::Reals(values) => T::pixels(values, shape),
+            Plain::Words(words) => words.pixels(shape),
+        }
+    }
+}
+
+impl<T: Real> MemorySink<T> {
+    /// Room for `pixels` pixels, or an error: never an abort. The mask comes out in this type, and so do further planes that
+    /// are words.
+    pub(crate) fn new(pixels: usize, outputs: Outputs, mask: DType, parts: Vec<(Part, DType)>) -> Result<Self> {
+        let of = |used: bool| if used { pixels } else { 0 };
+        let one = |(part, dtype): &(Part, DType)| {
+            Ok(if part.is_real() { Plain::Reals(room(pixels)?) } else { Plain::Words(Words::new(*dtype, pixels)?) })
+        };
+        Ok(MemorySink {
+            data: room(pixels)?,
+            variance: room(of(outputs.variance))?,
+            mask: Words::new(mask, of(outputs.mask))?,
+            more: parts.iter().map(one).collect::<Result<_>>()?,
+            parts: parts.into_iter().map(|(part, _)| part).collect(),
+        })
+    }
+}
+
+impl<T: Real> Sink<T> for MemorySink<T> {
+    fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
+        if let Some(room) = self.room(tile.range.clone()).and_then(|room| room.into_pieces(tile.range.len()).pop()) {
+            room.take(tile);
+        }
+        Ok(())
+    }
+
+    fn room(&mut self, pixels: Range<usize>) -> Option<Room<'_, T>> {
+        let mut planes = vec![
+            (Part::Data, SomeNumbers::Reals(&mut self.data[..])),
+            (Part::Variance, SomeNumbers::Reals(&mut self.variance)),
+            (Part::Mask, SomeNumbers::Words(self.mask.whole())),
+        ];
+        for (plane, part) in self.more.iter_mut().zip(&self.parts) {
+            planes.push(match plane {
+                Plain::Reals(to) => (*part, SomeNumbers::Reals(to)),
+                Plain::Words(to) => (*part, SomeNumbers::Words(to.whole())),
+            });
+        }
+        // Those that do not come out are empty.
+        let there = planes.into_iter().filter(|(_, numbers)| numbers.len() >= pixels.end);
+        let planes = there.map(|(part, numbers)| (part, numbers.split(pixels.end).0.split(pixels.start).1)).collect();
+        Some(Room { planes })
+    }
+}
+
+/// Some numbers of a plane of the result.
+enum SomeNumbers<'a, T> {
+    Reals(&'a mut [T]),
+    Words(SomeWords<'a>),
+}
+
+impl<T: Real> SomeNumbers<'_, T> {
+    fn len(&self) -> usize {
+        match self {
+            SomeNumbers::Reals(to) => to.len(),
+            SomeNumbers::Words(to) => to.len(),
+        }
+    }
+
+    fn split(self, at: usize) -> (Self, Self) {
+        match self {
+            SomeNumbers::Reals(to) => {
+                let (before, behind) = to.split_at_mut(at);
+                (SomeNumbers::Reals(before), SomeNumbers::Reals(behind))
+            }
+            SomeNumbers::Words(to) => {
+                let (before, behind) = to.split(at);
+                (SomeNumbers::Words(before), SomeNumbers::Words(behind))
+            }
+        }
+    }
+}
+
+/// Where some pixels of the result go, whoever computed them.
+pub(crate) struct Room<'a, T> {
+    planes: Vec<(Part, SomeNumbers<'a, T>)>,
+}
+
+impl<T: Real> Room<'_, T> {
+    /// The same in pieces of so many pixels.
+    pub(crate) fn into_pieces(self, piece: usize) -> Vec<Self> {
+        let pixels = self.planes.first().map_or(0, |(_, numbers)| numbers.len());
+        let none = || Room { planes: Vec::with_capacity(self.planes.len()) };
+        let mut pieces: Vec<Self> = std::iter::repeat_with(none).take(pixels.div_ceil(piece)).collect();
+        for (part, numbers) in self.planes {
+            let mut rest = numbers;
+            for room in &mut pieces {
+                let n = rest.len().min(piece);
+                let (one, others) = rest.split(n);
+                room.planes.push((part, one));
+                rest = others;
+            }
+        }
+        pieces
+    }
+
+    /// Takes the pixels of a tile that is of as many.
+    pub(crate) fn take(self, tile: &Tile<T>) {
+        for (part, numbers) in self.planes {
+            match (numbers, tile.part(part)) {
+                (SomeNumbers::Reals(to), Numbers::Reals(from)) => to.copy_from_slice(from),
+                (SomeNumbers::Words(mut to), Numbers::Words(from)) => to.take(from),
+                _ => {}
+            }
+        }
+    }
+}
