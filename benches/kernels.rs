@@ -9,6 +9,7 @@
 //!   reduction of a frame, and a product and sum. Bytes are those of the operands' planes and of the result's.
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use ndarray::Array2;
@@ -100,6 +101,17 @@ fn expr(criterion: &mut Criterion) -> Result<()> {
         group.throughput(Throughput::Bytes(((planes + 1) * 10 * IMAGE * IMAGE) as u64));
         group.bench_function(name, |bench| {
             bench.iter_batched(|| (), |()| black_box(expr.eval(&engine)), BatchSize::PerIteration);
+        });
+        let mut earlier = Some(expr.eval(&engine)?);
+        group.bench_function(format!("{name}, into an earlier result"), |bench| {
+            bench.iter_custom(|times| {
+                let started = Instant::now();
+                for _ in 0..times {
+                    // A failure shows in the first of them, above.
+                    earlier = earlier.take().and_then(|nd| expr.eval_into(&engine, nd).ok());
+                }
+                started.elapsed()
+            });
         });
     }
     group.finish();

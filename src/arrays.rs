@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytemuck::Zeroable;
 
 use crate::dtype::DType;
-use crate::pixels::{Pixels, shaped};
+use crate::pixels::{Element, Pixels, shaped};
 use crate::real::Real;
 use crate::tiles::{Numbers, Outputs, Part, Sink, Tile};
 use crate::{Error, Result};
@@ -29,10 +29,10 @@ macro_rules! words {
         }
 
         impl Words {
-            fn new(dtype: DType, pixels: usize) -> Result<Self> {
+            fn new(dtype: DType, pixels: usize, spare: &mut Vec<Pixels>) -> Result<Self> {
                 Ok(match dtype {
-                    $(DType::$name => Words::$name(room(pixels)?),)*
-                    _ => Words::U32(room(pixels)?),
+                    $(DType::$name => Words::$name(room(pixels, spare)?),)*
+                    _ => Words::U32(room(pixels, spare)?),
                 })
             }
 
@@ -97,9 +97,14 @@ impl Words {
     }
 }
 
-/// Zeros for a plane, or an error: never an abort. Nothing is touched yet. Large ones in large pages, if the system has
-/// them: the first touch of small ones takes longer than computing what goes there.
-fn room<V: Zeroable>(pixels: usize) -> Result<Vec<V>> {
+/// Numbers for a plane, or an error: never an abort. Those of a spare array if one is of this type and size; else zeros that
+/// nothing has touched yet, many of them in large pages, if the system has them: the first touch of small ones takes longer
+/// than computing what goes there.
+fn room<V: Element>(pixels: usize, spare: &mut Vec<Pixels>) -> Result<Vec<V>> {
+    let fits = |array: &Pixels| array.dtype() == V::DTYPE && array.len() == pixels;
+    if let Some(numbers) = spare.iter().position(fits).and_then(|i| V::numbers_of(spare.swap_remove(i))) {
+        return Ok(numbers);
+    }
     let no = |()| Error::Parameter(format!("no memory for a result of {pixels} pixels; write it to a file"));
     let mut room = bytemuck::allocation::try_zeroed_slice_box(pixels).map_err(no)?.into_vec();
     crate::memory::in_large_pages(&mut room);
@@ -135,15 +140,33 @@ impl<T: Real> MemorySink<T> {
     /// Room for `pixels` pixels, or an error: never an abort. The mask comes out in this type, and so do further planes that
     /// are words.
     pub(crate) fn new(pixels: usize, outputs: Outputs, mask: DType, parts: Vec<(Part, DType)>) -> Result<Self> {
+        Self::over(Vec::new(), pixels, outputs, mask, parts)
+    }
+
+    /// The same over arrays that nobody wants any more, where they fit.
+    pub(crate) fn over(
+        mut spare: Vec<Pixels>,
+        pixels: usize,
+        outputs: Outputs,
+        mask: DType,
+        parts: Vec<(Part, DType)>,
+    ) -> Result<Self> {
+        let spare = &mut spare;
         let of = |used: bool| if used { pixels } else { 0 };
-        let one = |(part, dtype): &(Part, DType)| {
-            Ok(if part.is_real() { Plain::Reals(room(pixels)?) } else { Plain::Words(Words::new(*dtype, pixels)?) })
+        let (data, variance) = (room(pixels, spare)?, room(of(outputs.variance), spare)?);
+        let mask = Words::new(mask, of(outputs.mask), spare)?;
+        let mut one = |(part, dtype): &(Part, DType)| {
+            Ok(if part.is_real() {
+                Plain::Reals(room(pixels, spare)?)
+            } else {
+                Plain::Words(Words::new(*dtype, pixels, spare)?)
+            })
         };
         Ok(MemorySink {
-            data: room(pixels)?,
-            variance: room(of(outputs.variance))?,
-            mask: Words::new(mask, of(outputs.mask))?,
-            more: parts.iter().map(one).collect::<Result<_>>()?,
+            data,
+            variance,
+            mask,
+            more: parts.iter().map(&mut one).collect::<Result<_>>()?,
             parts: parts.into_iter().map(|(part, _)| part).collect(),
         })
     }

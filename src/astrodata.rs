@@ -95,6 +95,11 @@ impl AstroData {
         }
     }
 
+    /// Its extensions alone.
+    pub(crate) fn into_extensions(self) -> Vec<NDAstroData> {
+        self.extensions
+    }
+
     /// The file it was opened from.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()

@@ -17,7 +17,7 @@ use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};
 use crate::writing::{carried, copy, planes_of, result_file};
-use crate::{AstroData, Result};
+use crate::{AstroData, Pixels, Result};
 
 /// Expressions to be computed, one for each extension of the result. Nothing is read until [`eval`](Self::eval) or
 /// [`write`](Self::write).
@@ -94,15 +94,27 @@ impl Calculation {
     /// # Errors
     /// Shapes or units that do not go together, a file that changed, a budget that is too small.
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
+        self.eval_into(engine, AstroData::from_extensions(Header::new(), Vec::new()))
+    }
+
+    /// The same into the arrays of an earlier result, extension by extension: those that are of the type and size that is
+    /// wanted and that nobody else has are written over, the others are dropped. The memory of a large array is touched for
+    /// the first time only once then, which takes as long as a short expression.
+    ///
+    /// # Errors
+    /// As [`eval`](Self::eval); the earlier result is gone.
+    pub fn eval_into(&self, engine: &Engine, earlier: AstroData) -> Result<(AstroData, Stats)> {
+        let mut earlier = earlier.into_extensions().into_iter();
         let started = Instant::now();
         let mut counters = Counters::default();
         let before = self.read_so_far().1;
         let plans = self.plans(engine, &mut counters)?;
         let mut extensions = Vec::new();
         for (i, plan) in plans.iter().enumerate() {
+            let spare = earlier.next().map(NDAstroData::into_arrays).unwrap_or_default();
             let nd = match plan.compute {
-                DType::F64 => self.eval_one::<f64>(engine, plan, &mut counters)?,
-                _ => self.eval_one::<f32>(engine, plan, &mut counters)?,
+                DType::F64 => self.eval_one::<f64>(engine, plan, spare, &mut counters)?,
+                _ => self.eval_one::<f32>(engine, plan, spare, &mut counters)?,
             };
             extensions.push(nd.named("SCI".into(), Some(i as i64 + 1)));
         }
@@ -114,10 +126,11 @@ impl Calculation {
         &self,
         engine: &Engine,
         plan: &Plan,
+        spare: Vec<Pixels>,
         counters: &mut Counters,
     ) -> Result<NDAstroData> {
-        let mut sink =
-            MemorySink::<T>::new(plan.pixels(), plan.outputs(), plan.mask.unwrap_or(DType::U32), Vec::new())?;
+        let mask = plan.mask.unwrap_or(DType::U32);
+        let mut sink = MemorySink::<T>::over(spare, plan.pixels(), plan.outputs(), mask, Vec::new())?;
         counters.add(compute::<T>(plan, engine, &self.settings, &mut sink)?);
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?).with_meta(plan.header.clone());
         if plan.outputs().variance {

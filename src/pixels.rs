@@ -86,8 +86,25 @@ macro_rules! pixels {
                 let c_order = if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() };
                 Pixels::$variant(c_order)
             }
+        }
+
+        impl Element for $type {
+            const DTYPE: DType = DType::$variant;
+            fn numbers_of(array: Pixels) -> Option<Vec<Self>> {
+                let Pixels::$variant(array) = array else { return None };
+                let pixels = array.len();
+                let (numbers, offset) = array.into_raw_vec_and_offset();
+                (offset.unwrap_or(0) == 0 && numbers.len() == pixels).then_some(numbers)
+            }
         })*
     };
+}
+
+/// A type of pixels.
+pub(crate) trait Element: bytemuck::Zeroable {
+    const DTYPE: DType;
+    /// The numbers of an array of this type that holds nothing else.
+    fn numbers_of(array: Pixels) -> Option<Vec<Self>>;
 }
 
 /// A mask of one bit.

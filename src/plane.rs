@@ -414,6 +414,14 @@ impl Plane {
         }
     }
 
+    /// Its array, if it is in memory, whole, and nobody else's.
+    pub(crate) fn into_array(self) -> Option<Pixels> {
+        match self.source {
+            Source::Memory(pixels) => Arc::try_unwrap(pixels).ok(),
+            Source::Section(_) => Arc::try_unwrap(self.loaded.into_inner()?).ok(),
+        }
+    }
+
     fn load(&self) -> Result<Pixels> {
         if let Some(s) = self.section() {
             s.mapping().check()?;

@@ -4,14 +4,12 @@ use std::ops::{Div, Mul};
 
 use bytemuck::Pod;
 
-use crate::dtype::DType;
-use crate::pixels::Pixels;
+use crate::pixels::{Element, Pixels};
 
 /// f32 where every input value is exact in it, else f64.
 pub(crate) trait Real:
-    Pod + Send + Sync + PartialOrd + Mul<Output = Self> + Div<Output = Self> + 'static
+    Pod + Element + Send + Sync + PartialOrd + Mul<Output = Self> + Div<Output = Self> + 'static
 {
-    const DTYPE: DType;
     /// Integers in the order of the numbers: their minima and maxima are one instruction each, and no number is special.
     type Key: Pod + Ord;
     /// The largest key: that of no number.
@@ -29,9 +27,8 @@ pub(crate) trait Real:
 }
 
 macro_rules! real {
-    ($type:ty, $key:ty, $dtype:expr) => {
+    ($type:ty, $key:ty) => {
         impl Real for $type {
-            const DTYPE: DType = $dtype;
             type Key = $key;
             const TOP: $key = <$key>::MAX;
             #[inline(always)]
@@ -72,8 +69,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, i32, DType::F32);
-real!(f64, i64, DType::F64);
+real!(f32, i32);
+real!(f64, i64);
 
 #[cfg(test)]
 mod tests {

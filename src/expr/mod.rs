@@ -35,7 +35,7 @@ use crate::nddata::NDAstroData;
 use crate::pixels::Pixels;
 use crate::slice::Slices;
 use crate::unit::Unit;
-use crate::{Calculation, Result};
+use crate::{AstroData, Calculation, Result};
 
 /// A number with a unit and a variance. Each is one random variable, whatever it is spread over.
 #[derive(Clone, Debug)]
@@ -328,6 +328,16 @@ impl Expr {
     /// Shapes or units that do not go together, a file that changed, too little memory.
     pub fn eval(&self, engine: &Engine) -> Result<NDAstroData> {
         let (mut result, _) = Calculation::of(vec![self.clone()]).eval(engine)?;
+        result.remove(0)
+    }
+
+    /// The same into the arrays of an earlier result, as [`Calculation::eval_into`] has it.
+    ///
+    /// # Errors
+    /// As [`eval`](Self::eval); the earlier result is gone.
+    pub fn eval_into(&self, engine: &Engine, earlier: NDAstroData) -> Result<NDAstroData> {
+        let earlier = AstroData::from_extensions(crate::fits::Header::new(), vec![earlier]);
+        let (mut result, _) = Calculation::of(vec![self.clone()]).eval_into(engine, earlier)?;
         result.remove(0)
     }
 }

@@ -92,6 +92,12 @@ impl NDAstroData {
         Ok(nd)
     }
 
+    /// The arrays of its data, uncertainty and mask that are in memory and nobody else's.
+    pub(crate) fn into_arrays(self) -> Vec<Pixels> {
+        let planes = [Some(self.data), self.uncertainty.map(|u| u.stored), self.mask];
+        planes.into_iter().flatten().filter_map(Plane::into_array).collect()
+    }
+
     /// With a variance in data unit squared.
     ///
     /// # Errors

@@ -32,7 +32,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_std", |e| row(e, Combine::Std)),
     ("stack_types", types),
     ("stack_scale_and_zero", scale_and_zero),
-    ("stack_plain_sums", plain_sums),
+    ("stack_ways_of_files", ways_of_files),
+    ("stack_raw_counts", raw_counts),
     ("stack_ends_of_the_range", ends_of_the_range),
     ("stack_odd_shapes", odd_shapes),
     ("stack_counts_around_networks", counts_around_networks),
@@ -363,18 +364,32 @@ fn scale_and_zero(engine: &Engine) -> Result<(), String> {
     Ok(())
 }
 
-/// Means and sums with nothing but their propagated variance, which have ways of their own: from files as they are stored,
-/// from arrays, and from files whose masks are of another type; more pixels than are summed at once, and ends that fill no
-/// vector; images with few pixels that have no good sample, with many, and with variances below zero.
-fn plain_sums(engine: &Engine) -> Result<(), String> {
+/// What has ways of its own: means and sums with nothing but their propagated variance, medians, and what sigma clipping
+/// leaves, from files as they are stored, from arrays, and from files whose masks are of another type; more pixels than are
+/// summed at once, and ends that fill no vector; images with few pixels that have no good sample, with many, and with
+/// variances below zero; few pixels with something rejected, and many.
+fn ways_of_files(engine: &Engine) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut count = Count::default();
+    let narrow = Clip { lsigma: 1.2, hsigma: 1.1, ..Clip::default() };
+    let mean = Clip { mclip: false, hsigma: 1.8, max_iters: Some(2), ..Clip::default() };
+    let methods = [
+        (Combine::Mean, Reject::None),
+        (Combine::Sum, Reject::None),
+        (Combine::Median, Reject::None),
+        (Combine::LMedian, Reject::None),
+        (Combine::Mean, Reject::SigClip(Clip { lsigma: 2.5, hsigma: 2.0, ..Clip::default() })),
+        (Combine::Sum, Reject::SigClip(narrow)),
+        (Combine::Median, Reject::SigClip(mean)),
+    ];
     for (shape, frames, nasty) in [
         (&[1][..], 1, true),
         (&[5, 23], 2, true),
         (&[3, 7, 211], 7, true),
         (&[70, 131], 5, false),
         (&[2, 64], 6, false),
+        (&[3, 67], 30, false),
+        (&[1, 70], 70, false),
     ] {
         let spread = |by: f64| Some((0..frames).map(|f| 1.0 + by * f as f64).collect());
         for (scale, zero) in [(None, None), (spread(0.1), spread(-3.0))] {
@@ -404,22 +419,79 @@ fn plain_sums(engine: &Engine) -> Result<(), String> {
             };
             let paths = |wide| made.frames.iter().enumerate().map(|f| write(f, wide)).collect::<Result<Vec<_>, _>>();
             let (stored, wide) = (paths(false)?, paths(true)?);
-            for combine in [Combine::Mean, Combine::Sum] {
+            for (combine, reject) in methods {
                 let stacks = [
                     Stack::new(made.frames.iter().cloned()),
                     Stack::files(&stored).map_err(text)?,
                     Stack::files(&wide).map_err(text)?,
                 ];
                 for (k, stack) in stacks.into_iter().enumerate() {
-                    let mut stack = stack.combine(combine).maps(Map::ALL);
+                    let mut stack = stack.combine(combine).reject(reject).maps(Map::ALL);
                     if let (Some(scale), Some(zero)) = (&recipe.scale, &recipe.zero) {
                         stack = stack.scale(scale.clone()).zero(zero.clone());
                     }
-                    let what = |e: String| format!("{combine:?}, way {k}, {recipe:?}:\n{e}");
+                    let what = |e: String| format!("{combine:?}, {reject:?}, way {k}, {recipe:?}:\n{e}");
                     let got = evaluate(&stack, engine).map_err(what)?;
-                    let want = oracle(&made.samples, &recipe, &rules(combine, Reject::None, got.double));
+                    let want = oracle(&made.samples, &recipe, &rules(combine, reject, got.double));
                     against(&got, &want, combine, &mut count).map_err(what)?;
                 }
+            }
+        }
+    }
+    count.enough()
+}
+
+/// Counts of 16 bits, signed and unsigned, out of files: they are stacked as integers, and against the oracle as any frames.
+fn raw_counts(engine: &Engine) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut count = Count::default();
+    let of_mean = Clip { mclip: false, lsigma: 2.0, hsigma: 1.7, max_iters: Some(3) };
+    let methods = [
+        (Combine::Mean, Reject::None),
+        (Combine::Sum, Reject::SigClip(Clip { hsigma: 2.0, ..Clip::default() })),
+        (Combine::Mean, Reject::SigClip(of_mean)),
+        (Combine::Median, Reject::SigClip(Clip { lsigma: f64::INFINITY, hsigma: 1.5, ..Clip::default() })),
+        (Combine::LMedian, Reject::None),
+        (Combine::Mean, Reject::MinMax { nlow: 1, nhigh: 2 }),
+        (Combine::Median, Reject::MinMax { nlow: 0, nhigh: 1 }),
+        (Combine::Std, Reject::SigClip(Clip { hsigma: 2.2, ..Clip::default() })),
+    ];
+    for (shape, frames) in
+        [(&[1][..], 1), (&[1, 65], 2), (&[2, 3, 43], 5), (&[5, 64], 21), (&[3, 129], 33), (&[1, 70], 200)]
+    {
+        for signed in [true, false] {
+            let recipe = Recipe { variance: false, mask: false, nasty: false, ..Recipe::new(shape, frames) };
+            let mut made = make(&recipe, 23);
+            let paths: Result<Vec<_>, String> = (0..frames)
+                .map(|f| {
+                    let value = |p: usize| {
+                        // Few values, so that some are equal and some lie on a limit, and a saturated one now and then.
+                        let noise = (p * 7919 + f * 104_729 + p * f * 31) % 1013;
+                        let v = if noise < 9 { 65_535 } else { 1000 + noise % 17 + (p % 5) * 9_000 };
+                        v as i64 - if signed { 32_768 } else { 0 }
+                    };
+                    let all: Vec<i64> = (0..recipe.pixels()).map(value).collect();
+                    all.iter().enumerate().for_each(|(p, v)| made.samples[p][f].value = *v as f64);
+                    let array = ArrayD::from_shape_vec(shape, all).map_err(|e| e.to_string())?;
+                    let nd = match signed {
+                        true => NDAstroData::new(array.mapv(|v| v as i16)),
+                        false => NDAstroData::new(array.mapv(|v| v as u16)),
+                    };
+                    let path = folder.path().join(format!("{f}.fits"));
+                    AstroData::from_extensions(Header::new(), vec![nd]).write(&path, true).map_err(text)?;
+                    Ok(path)
+                })
+                .collect();
+            let paths = paths?;
+            for (combine, reject) in methods {
+                if frames < 4 && matches!(reject, Reject::MinMax { .. }) {
+                    continue;
+                }
+                let stack = Stack::files(&paths).map_err(text)?.combine(combine).reject(reject).maps(Map::ALL);
+                let what = |e: String| format!("{combine:?}, {reject:?}, signed {signed}, {recipe:?}:\n{e}");
+                let got = evaluate(&stack, engine).map_err(what)?;
+                let want = oracle(&made.samples, &recipe, &rules(combine, reject, got.double));
+                against(&got, &want, combine, &mut count).map_err(what)?;
             }
         }
     }

@@ -30,6 +30,30 @@ fn pair() -> (NDAstroData, NDAstroData) {
 }
 
 #[test]
+fn into_an_earlier_result_that_nobody_has() {
+    let engine = Engine::cpu(2).unwrap();
+    let (a, b) = pair();
+    let sum = &Expr::from(&a) + &Expr::from(&b);
+    let address = |nd: &NDAstroData| nd.data().unwrap().as_bytes().as_ptr();
+    let earlier = sum.eval(&engine).unwrap();
+    let at = address(&earlier);
+    let difference = (&Expr::from(&a) - &Expr::from(&b)).eval_into(&engine, earlier).unwrap();
+    assert_eq!(values(&difference), [-3.0; 3]);
+    assert_eq!(masks(&difference), [3.0, 0.0, 4.0]);
+    assert_eq!(address(&difference), at, "its memory was not used");
+    // Somebody else's stays as it is, an operand of the expression itself included.
+    let kept = difference.clone();
+    let again = (&Expr::from(&difference) + &Expr::from(&b)).eval_into(&engine, difference).unwrap();
+    assert_eq!((values(&kept), values(&again)), (vec![-3.0; 3], vec![1.0, 2.0, 3.0]));
+    // Of another size or type nothing is taken.
+    let small = NDAstroData::new(arr1(&[9f32]));
+    assert_eq!(values(&sum.eval_into(&engine, small).unwrap()), [5.0, 7.0, 9.0]);
+    let wide = NDAstroData::new(arr1(&[9f64; 3])).with_mask(arr1(&[9u8; 3])).unwrap();
+    let result = sum.eval_into(&engine, wide).unwrap();
+    assert_eq!((values(&result), masks(&result)), (vec![5.0, 7.0, 9.0], vec![3.0, 0.0, 4.0]));
+}
+
+#[test]
 fn the_four_operations_at_once() {
     let (a, b) = pair();
     assert_eq!(values(&a.add(&b).unwrap()), [5.0, 7.0, 9.0]);

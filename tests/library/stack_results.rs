@@ -331,3 +331,28 @@ fn frames_that_share_different_things() {
         assert_eq!(said, engine.adapter().is_some(), "{:?}", stats.warnings);
     }
 }
+
+/// One of five counts stands out of four that are the same: at 2 sigma of the mean exactly, whatever the counts are, which
+/// a mean that is rounded does not say.
+#[test]
+fn counts_on_the_limit_about_the_mean_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let pixels = 700;
+    let paths: Vec<_> = (0..5usize)
+        .map(|f| {
+            let value = |p: usize| (p * 83 % 50_000 + if f == 3 { 1 + p * 11 } else { 0 }) as u16;
+            let path = folder.path().join(format!("{f}.fits"));
+            let frame = NDAstroData::new(Array1::from_iter((0..pixels).map(value)));
+            AstroData::from_extensions(Header::new(), vec![frame]).write(&path, false).unwrap();
+            path
+        })
+        .collect();
+    let stack = |hsigma| {
+        let clip = Clip { hsigma, mclip: false, ..Clip::default() };
+        let stack = Stack::files(&paths).unwrap().reject(Reject::SigClip(clip)).maps([Map::RejHigh]);
+        let (result, _) = stack.eval(&cpu()).unwrap();
+        map(&result[0], "REJHIGH")
+    };
+    assert_eq!(stack(2.0), vec![0.0; pixels]);
+    assert_eq!(stack(1.999), vec![1.0; pixels]);
+}

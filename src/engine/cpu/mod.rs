@@ -285,9 +285,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         Ok(tally)
     }
 
-    /// Pixels to be computed at once if no tile of them is held.
+    /// Pixels to be computed at once if no tile of them is held; with little memory as many as of one that is.
     pub(crate) fn pixels_in_place(&self) -> usize {
-        if self.staged.is_empty() { PIXELS_IN_PLACE } else { self.tile }
+        if self.staged.is_empty() && self.tile == TILE_PIXELS { PIXELS_IN_PLACE } else { self.tile }
     }
 
     /// Reads what must be decoded first.

@@ -6,7 +6,7 @@ use crate::real::Real;
 use crate::simd::Loop;
 
 /// Pixels of a register.
-pub(crate) const LANES: usize = 256;
+pub(crate) const LANES: usize = 128;
 
 type Register = [f64; LANES];
 
