@@ -447,7 +447,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         let out = out_of_all;
                         stream::stream(stream::Stream { frame, form, method, affine, levels, sums, out });
                     }
-                    if sums.rest.len() * BLOCK * 2 > range.len() {
+                    if (sums.rest.len() * BLOCK + sums.again) * 2 > range.len() {
                         most.store(false, Ordering::Relaxed);
                     }
                     for &at in &sums.rest {

@@ -48,7 +48,7 @@ pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range)
 /// Clips samples of f32. Mostly none is out, and that can be seen at half the cost.
 #[inline(always)]
 pub(super) fn narrow_single<K: Ordered>(column: Column<'_, K>, clip: &Clip, all: Left) -> Left {
-    if clip.mclip && all.is_settled(column, clip) { all } else { narrow(column, clip, all).left }
+    if clip.mclip && all.doubt(column, clip) == 0 { all } else { narrow(column, clip, all).left }
 }
 
 /// Clips samples of f32 or of integers, and says what is left of them.
@@ -233,13 +233,13 @@ impl Left {
         changed
     }
 
-    /// Whether no sample of f32 is beyond the limits about the median, for sure: summed in f32, as differences from a
-    /// sample, and with more room than what rounding may do. The places begin with 0.
+    /// Of which pixels a sample of f32 may be beyond the limits about the median, a bit each: summed in f32, as differences
+    /// from a sample, and with more room than what rounding may do. The places begin with 0.
     #[inline(always)]
-    fn is_settled<K: Ordered>(&self, column: Column<'_, K>, clip: &Clip) -> bool {
+    pub(super) fn doubt<K: Ordered>(&self, column: Column<'_, K>, clip: &Clip) -> u32 {
         let Rows { some, every, .. } = self.rows();
         if some.start > 0 || every.is_empty() {
-            return false;
+            return u32::MAX;
         }
         let pivot = column.row((every.end - 1) / 2).map(K::single);
         let (mut sum, mut squares) = ([0f32; GROUP], [0f32; GROUP]);
@@ -267,7 +267,7 @@ impl Left {
         let first = *column.row(0);
         let (centre, _) = column.middles(&self.lo, &self.hi, false);
         let [lower, upper] = [clip.lsigma, clip.hsigma].map(|sigma| (sigma * sigma).min(NO_LIMIT) as f32);
-        let mut open = 0u32;
+        let mut open = [0u32; GROUP];
         for i in 0..GROUP {
             let n = self.hi[i] as f32;
             let c = (centre[i] - f64::from(pivot[i])) as f32;
@@ -279,9 +279,9 @@ impl Left {
             let inside = within(low - c, lower) & within(high - c, upper);
             // Of equal samples they are 0.
             let fits = SQUARES.contains(&squares[i]) | ((low == 0.0) & (high == 0.0));
-            open |= u32::from(!(inside & fits));
+            open[i] = u32::from(!(inside & fits)) << i;
         }
-        open == 0
+        open.iter().fold(0, |all, one| all | one)
     }
 
     /// One pass over samples of f64; whether something was rejected.

@@ -1,7 +1,8 @@
 //! Medians, and means of what sigma clipping leaves, straight from stored bytes: frame after frame, samples go to sums as in
-//! `stream.rs`, and what orders them to rows. The sums are right wherever nothing is rejected, which is mostly; where something
-//! is, that pixel alone is summed again from the bytes. It comes to what the rules in their order come to, bit for bit; blocks
-//! with a pixel that has no sample of the first level, or with many pixels to be summed again, are left to those.
+//! `stream.rs`, and what orders them to rows. The sums are right wherever nothing is rejected, which is mostly. Pixels where
+//! something may be are set aside, and clipped side by side when there are enough of them; where something is, that pixel
+//! alone is summed again from the bytes. It comes to what the rules in their order come to, bit for bit; blocks with a pixel
+//! that has no sample of the first level are left to those, and so is the rest of an image where most pixels are summed again.
 
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
@@ -11,16 +12,17 @@ use super::combine::share;
 use super::samples::BLOCK;
 use super::stream::{Bytes, Form, Sums};
 use crate::dtype::DType;
+use crate::kernels::stack::clip::Lanes;
 use crate::kernels::stack::order::{Column, GROUP, Key, sort};
-use crate::kernels::stack::sigclip::{Left, narrow_single};
+use crate::kernels::stack::sigclip::{Left, narrow};
 use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Levels, Method, Out, Reject};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
 
 /// Up to so many frames a whole block is sorted at once; beyond, what is sorted would leave the first-level cache.
 const FRAMES_OF_BLOCK: usize = 64;
-/// With more pixels than this to be summed again a block is better left to the rules in their order.
-const MOST_AGAIN: usize = BLOCK / 2;
+/// With more pixels than this in doubt a group is clipped where it is.
+const FEW: u32 = 4;
 
 /// Whether a run is of this kind, but for what its frames have.
 pub(crate) fn fits<T: Real>(method: &Method) -> bool {
@@ -36,13 +38,25 @@ pub(crate) fn fits<T: Real>(method: &Method) -> bool {
 #[derive(Default)]
 pub(crate) struct Room {
     rows: Vec<Key>,
+    aside: Aside,
     factors: Vec<f64>,
+}
+
+/// Pixels in doubt, set aside: their samples in order, one pixel a lane.
+#[derive(Default)]
+struct Aside {
+    rows: Vec<Key>,
+    /// Which of the piece they are.
+    pixels: [usize; GROUP],
+    /// How many samples each has.
+    n: Lanes,
+    len: usize,
 }
 
 impl Room {
     /// Bytes for pieces of so many pixels, with those that [`Sums`] has for order.
     pub(crate) fn bytes(frames: usize, pixels: usize) -> usize {
-        frames * (4 * (pixels + BLOCK) + size_of::<f64>())
+        frames * (4 * (pixels + BLOCK + GROUP) + size_of::<f64>())
     }
 }
 
@@ -73,65 +87,181 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Ordered<'_, T, F> {
         // Once: pixels that are summed again go to all of them.
         let planes: Vec<Bytes<'b>> = (0..frames).map(frame).collect();
         let negative = sums.take::<true>(n, |f| planes[f], form, affine, levels);
-        if room.factors.len() != frames + 1 {
-            room.factors = (0..=frames).map(method.combine.factor()).collect();
+        let Room { rows, aside, factors } = room;
+        if factors.len() != frames + 1 {
+            *factors = (0..=frames).map(method.combine.factor()).collect();
         }
         let width = if frames <= FRAMES_OF_BLOCK { BLOCK } else { GROUP };
-        room.rows.resize(frames * width, Key(<f32 as Real>::TOP));
+        rows.resize(frames * width, Key(<f32 as Real>::TOP));
+        aside.rows.resize(frames * GROUP, Key(<f32 as Real>::TOP));
         let clip = match &method.reject {
             Reject::SigClip(clip) => Some(clip),
             _ => None,
         };
         let mut pixels = Pixels::default();
+        let mut again = Vec::with_capacity(BLOCK);
+        let task = Finish { method, affine, factors, planes: &planes, form };
         for start in (0..n).step_by(BLOCK) {
             let block = start..n.min(start + BLOCK);
             if !sums.is_good(block.clone(), negative) {
                 sums.rest.push(start);
                 continue;
             }
-            let mut again = Again::default();
             for part in (0..BLOCK).step_by(width) {
-                sums.order(start + part, width, &mut room.rows);
+                sums.order(start + part, width, rows);
                 for from in (0..width).step_by(GROUP) {
-                    let column = Column::new(&room.rows[from..], width);
-                    pixels.of_order(column, clip, method, sums, (start, part + from), &mut again);
+                    let column = Column::new(&rows[from..], width);
+                    let at = part + from;
+                    let all = pixels.of_order(column, method, sums, (start, at));
+                    if let Some(clip) = clip {
+                        aside.look(column, clip, all, start + at..n.min(start + at + GROUP), &mut again);
+                    }
                 }
             }
-            if again.len > MOST_AGAIN {
-                sums.rest.push(start);
+            pixels.finish(method, factors);
+            pixels.store(start, &mut out);
+            task.again(sums, &mut again, &mut out);
+        }
+        if let Some(clip) = clip {
+            aside.clip(clip, &mut again);
+            task.again(sums, &mut again, &mut out);
+        }
+    }
+}
+
+/// What is left of a pixel of the piece of whose samples some are out: places in order, of `n`, and what the first and the
+/// last of them is ordered by.
+struct Rejected {
+    pixel: usize,
+    n: u32,
+    lo: u32,
+    hi: u32,
+    keys: std::ops::RangeInclusive<i32>,
+    middle: [f64; 2],
+}
+
+impl Aside {
+    /// Clips a group: where it is if much of it is in doubt, else sets aside what is.
+    #[inline(always)]
+    fn look(
+        &mut self,
+        column: Column<'_, Key>,
+        clip: &Clip,
+        all: Left,
+        pixels: std::ops::Range<usize>,
+        again: &mut Vec<Rejected>,
+    ) {
+        let doubt = if clip.mclip { all.doubt(column, clip) } else { u32::MAX };
+        let doubt = doubt & ((1 << pixels.len()) - 1);
+        if doubt.count_ones() > FEW {
+            let left = narrow(column, clip, all).left;
+            for (i, pixel) in pixels.enumerate() {
+                again.extend(Rejected::of(column, i, pixel, all.hi[i], &left));
+            }
+            return;
+        }
+        let frames = self.rows.len() / GROUP;
+        for i in (0..GROUP).filter(|i| doubt >> i & 1 == 1) {
+            if self.len == GROUP {
+                self.clip(clip, again);
+            }
+            for k in 0..frames {
+                self.rows[k * GROUP + self.len] = column.row(k)[i];
+            }
+            (self.pixels[self.len], self.n[self.len]) = (pixels.start + i, all.hi[i]);
+            self.len += 1;
+        }
+    }
+
+    /// Clips those that were set aside.
+    #[inline(always)]
+    fn clip(&mut self, clip: &Clip, again: &mut Vec<Rejected>) {
+        let column = Column::new(&self.rows, GROUP);
+        let left = narrow(column, clip, Left { lo: [0.0; GROUP], hi: self.n }).left;
+        for i in 0..self.len {
+            again.extend(Rejected::of(column, i, self.pixels[i], self.n[i], &left));
+        }
+        self.len = 0;
+    }
+}
+
+impl Rejected {
+    /// Of the i-th pixel of a group, if anything is out.
+    #[inline(always)]
+    fn of(column: Column<'_, Key>, i: usize, pixel: usize, n: f64, left: &Left) -> Option<Self> {
+        let (lo, hi, n) = (left.lo[i] as u32, left.hi[i] as u32, n as u32);
+        let middle = [true, false].map(|lower| column.middle(lo, hi, lower, i).0);
+        let keys = column.at(lo, i).0..=column.at(hi.max(1) - 1, i).0;
+        (hi - lo < n).then_some(Rejected { pixel, n, lo, hi, keys, middle })
+    }
+}
+
+/// What pixels are finished with.
+struct Finish<'a> {
+    method: &'a Method,
+    affine: &'a [Affine],
+    factors: &'a [f64],
+    planes: &'a [Bytes<'a>],
+    form: Form,
+}
+
+impl Finish<'_> {
+    /// Sums what is left of these pixels, and writes what it comes to over what was there.
+    #[inline(always)]
+    fn again<T: Real>(&self, sums: &mut Sums, pixels: &mut Vec<Rejected>, out: &mut Out<'_, T>) {
+        sums.again += pixels.len();
+        for left in pixels.drain(..) {
+            let (sum, sum2, mask) = self.sums(&left, sums);
+            let count = left.hi - left.lo;
+            let n = f64::from(count);
+            let (value, variance) = match self.method.combine {
+                Combine::Sum => (sum, sum2),
+                Combine::Median | Combine::LMedian => {
+                    let middle = left.middle[usize::from(self.method.combine == Combine::Median)];
+                    (middle, self.factors[count as usize] * share(sum2, n * n))
+                }
+                _ => (share(sum, n), share(sum2, n * n)),
+            };
+            let at = left.pixel;
+            let reals = [(&mut *out.data, value), (&mut *out.variance, variance), (&mut *out.weight, n)];
+            for (to, value) in reals {
+                if let Some(to) = to.get_mut(at) {
+                    *to = T::from_f64(value);
+                }
+            }
+            let (low, high) = (left.lo, left.n - left.hi);
+            let words = [
+                (&mut *out.mask, mask),
+                (&mut *out.good, count),
+                (&mut *out.low, low),
+                (&mut *out.high, high),
+                (&mut *out.rejected, low + high),
+            ];
+            for (to, word) in words {
+                if let Some(to) = to.get_mut(at) {
+                    *to = word;
+                }
+            }
+            out.tally.rejected += u64::from(low + high);
+        }
+    }
+
+    /// The sums of values and of variances, and the mask.
+    #[inline(always)]
+    fn sums(&self, left: &Rejected, sums: &Sums) -> (f64, f64, u32) {
+        let (mut sum, mut sum2, mut mask) = (0f64, 0f64, 0);
+        for (f, affine) in self.affine.iter().enumerate() {
+            if !left.keys.contains(&sums.keys[f * sums.stride + left.pixel]) {
                 continue;
             }
-            for &(i, first, last) in &again.pixels[..again.len] {
-                pixels.sum_again((i, start + i), first..=last, method, affine, sums, (&planes, form));
+            let (d, v, flags) = self.form.of_pixel(self.planes[f], left.pixel);
+            sum += affine.apply(d).0;
+            if v > 0.0 {
+                sum2 += f64::from(v) * (affine.scale * affine.scale);
             }
-            pixels.finish(method, &room.factors);
-            pixels.store(start, &mut out);
+            mask |= flags;
         }
-    }
-}
-
-/// Pixels of a block that are to be summed again, as many as there may be: which, and what the first and the last that is
-/// left of each is ordered by.
-struct Again {
-    pixels: [(usize, i32, i32); MOST_AGAIN],
-    len: usize,
-}
-
-impl Default for Again {
-    #[inline(always)]
-    fn default() -> Self {
-        Again { pixels: [(0, 0, 0); MOST_AGAIN], len: 0 }
-    }
-}
-
-impl Again {
-    /// One more; beyond the most they are only counted.
-    #[inline(always)]
-    fn push(&mut self, pixel: (usize, i32, i32)) {
-        if let Some(place) = self.pixels.get_mut(self.len) {
-            *place = pixel;
-        }
-        self.len += 1;
+        (sum, sum2, mask)
     }
 }
 
@@ -150,81 +280,30 @@ impl Sums {
 }
 
 impl Pixels {
-    /// What is left of a group of pixels in order, and what all their samples of the first level come to. Says where
-    /// those are not the same.
+    /// What all samples of the first level of a group of pixels come to, and how many there are.
     #[inline(always)]
     fn of_order(
         &mut self,
         column: Column<'_, Key>,
-        clip: Option<&Clip>,
         method: &Method,
         sums: &Sums,
         (start, from): (usize, usize),
-        again: &mut Again,
-    ) {
-        let mut n = [0u32; GROUP];
-        n.copy_from_slice(&sums.good[start + from..][..GROUP]);
-        let mut left = Left { lo: [0.0; GROUP], hi: [0.0; GROUP] };
+    ) -> Left {
+        let group = from..from + GROUP;
+        self.good[group.clone()].copy_from_slice(&sums.good[start + from..][..GROUP]);
+        self.variance[group.clone()].copy_from_slice(&sums.sum2[start + from..][..GROUP]);
+        self.mask[group.clone()].copy_from_slice(&sums.mask[start + from..][..GROUP]);
+        let mut all = Left { lo: [0.0; GROUP], hi: [0.0; GROUP] };
         for i in 0..GROUP {
-            left.hi[i] = f64::from(n[i]);
-        }
-        if let Some(clip) = clip {
-            left = narrow_single(column, clip, left);
+            all.hi[i] = f64::from(self.good[from + i]);
         }
         if method.combine.is_median() {
-            let (value, _) = column.middles(&left.lo, &left.hi, method.combine == Combine::LMedian);
-            self.value[from..from + GROUP].copy_from_slice(&value);
+            let (value, _) = column.middles(&all.lo, &all.hi, method.combine == Combine::LMedian);
+            self.value[group].copy_from_slice(&value);
         } else {
-            self.value[from..from + GROUP].copy_from_slice(&sums.sum[start + from..][..GROUP]);
+            self.value[group].copy_from_slice(&sums.sum[start + from..][..GROUP]);
         }
-        let mut fewer = [0u32; GROUP];
-        let mut any = 0;
-        for i in 0..GROUP {
-            let (lo, hi) = (left.lo[i] as u32, left.hi[i] as u32);
-            fewer[i] = n[i] - (hi - lo);
-            any |= fewer[i];
-            (self.low[from + i], self.high[from + i], self.good[from + i]) = (lo, n[i] - hi, hi - lo);
-        }
-        self.variance[from..from + GROUP].copy_from_slice(&sums.sum2[start + from..][..GROUP]);
-        self.mask[from..from + GROUP].copy_from_slice(&sums.mask[start + from..][..GROUP]);
-        if any != 0 {
-            for i in 0..GROUP {
-                if fewer[i] != 0 {
-                    let (first, last) = (column.at(left.lo[i] as u32, i), column.at(left.hi[i] as u32 - 1, i));
-                    again.push((from + i, first.0, last.0));
-                }
-            }
-        }
-    }
-
-    /// Sums what is left of a pixel of the block, which is that one of the piece.
-    #[inline(always)]
-    fn sum_again(
-        &mut self,
-        (pixel, at): (usize, usize),
-        left: std::ops::RangeInclusive<i32>,
-        method: &Method,
-        affine: &[Affine],
-        sums: &Sums,
-        (planes, form): (&[Bytes<'_>], Form),
-    ) {
-        let (mut sum, mut sum2, mut mask) = (0f64, 0f64, 0);
-        for (f, affine) in affine.iter().enumerate() {
-            let key = sums.keys[f * sums.stride + at];
-            if !left.contains(&key) {
-                continue;
-            }
-            let (d, v, flags) = form.of_pixel(planes[f], at);
-            sum += affine.apply(d).0;
-            if v > 0.0 {
-                sum2 += f64::from(v) * (affine.scale * affine.scale);
-            }
-            mask |= flags;
-        }
-        if !method.combine.is_median() {
-            self.value[pixel] = sum;
-        }
-        (self.variance[pixel], self.mask[pixel]) = (sum2, mask);
+        all
     }
 
     /// From sums to results.

@@ -66,6 +66,8 @@ pub(crate) struct Sums {
     pub(super) mask: Vec<u32>,
     /// Where the blocks begin that are left to the rules in their order.
     pub rest: Vec<usize>,
+    /// Pixels that were summed again.
+    pub again: usize,
     /// What orders the samples, if they are: a row a frame, with nothing for those that are not of the first level.
     pub(super) keys: Vec<Key>,
     /// Pixels of a row.
@@ -150,6 +152,7 @@ impl Sums {
     ) -> u32 {
         let whole = n.next_multiple_of(BLOCK);
         self.rest.clear();
+        self.again = 0;
         for sum in [&mut self.sum, &mut self.sum2] {
             sum.clear();
             sum.resize(whole, 0.0);
