@@ -89,6 +89,12 @@ impl Calculation {
 
     settings_methods!();
 
+    /// Run as another job is; it has nobody to tell how far it is.
+    pub(crate) fn steered(mut self, settings: &Settings) -> Self {
+        self.settings = Settings { progress: None, compression: None, ..settings.clone() };
+        self
+    }
+
     /// Computes all expressions into memory.
     ///
     /// # Errors

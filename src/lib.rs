@@ -75,7 +75,7 @@ pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
     BitNames, Clip, Combine, ExplainedPass, ExplainedResult, ExplainedSample, Explanation, ExtensionPlan, Fate,
-    Flavour, Hierarchy, Map, Reject, Stack, StackPlan, VarianceFrom,
+    Flavour, Hierarchy, Level, Map, Reject, Stack, StackPlan, VarianceFrom,
 };
 pub use stats::{DeviceSeconds, Stats};
 pub use unit::Unit;

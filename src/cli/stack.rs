@@ -10,7 +10,8 @@ use super::input::{InputArgs, PackArgs};
 use super::progress::with_progress;
 use super::{Common, EngineChoice};
 use crate::{
-    AstroData, BitNames, Clip, Combine, Engine, Error, Flavour, Hierarchy, Map, Reject, Result, Stack, VarianceFrom,
+    AstroData, BitNames, Clip, Combine, Engine, Error, Flavour, Hierarchy, Level, Map, Reject, Result, Slices, Stack,
+    VarianceFrom,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,12 +79,15 @@ pub(super) struct MethodArgs {
     /// Further planes: rejmap, rejlow, rejhigh, ngood, weight
     #[arg(long, value_name = "MAP,...", value_delimiter = ',', value_parser = maps())]
     maps: Vec<Map>,
-    /// A factor for each frame
-    #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
-    scale: Option<Vec<f64>>,
-    /// An offset for each frame, added after the factor
-    #[arg(long, value_name = "F,...", value_delimiter = ',', allow_hyphen_values = true)]
-    zero: Option<Vec<f64>>,
+    /// A factor for each frame: numbers, or by !KEYWORD, mean or median to that of the first
+    #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
+    scale: Option<Level>,
+    /// An offset for each frame, added after the factor; likewise
+    #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
+    zero: Option<Level>,
+    /// The part that means and medians for --scale and --zero are of, as 100:200,::4 [default: all]
+    #[arg(long, value_name = "SLICES", allow_hyphen_values = true)]
+    section: Option<Slices>,
     /// What each frame becomes first, as '(frame - bias) / flat' with bias=FILE flat=FILE among the inputs
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     calibrate: Option<String>,
@@ -226,10 +230,13 @@ impl MethodArgs {
             .use_mask(!self.ignore_mask)
             .memory(common.memory);
         if let Some(scale) = &self.scale {
-            stack = stack.scale(scale.clone());
+            stack = stack.scale_by(scale.clone());
         }
         if let Some(zero) = &self.zero {
-            stack = stack.zero(zero.clone());
+            stack = stack.zero_by(zero.clone());
+        }
+        if let Some(section) = &self.section {
+            stack = stack.section(section.clone());
         }
         if let (Some(calibration), Some(first)) = (calibration, first) {
             stack = stack.history(calibration.history());

@@ -1,8 +1,9 @@
 //! What the result of a stack says of itself.
 
 use super::plan::Plan;
-use super::{Clip, Reject, Stack};
+use super::{Clip, Level, Reject, Stack};
 use crate::fits::Header;
+use crate::kernels::stack::Affine;
 use crate::{AstroData, Wcs};
 
 impl Reject {
@@ -56,10 +57,16 @@ impl Stack {
             h.push_history(&format!("ndastro maps: {}", made.join(",")));
         }
         self.history.iter().for_each(|line| h.push_history(line));
-        for (name, values) in [("scale", &self.scale), ("zero", &self.zero)] {
-            if let Some(values) = values {
-                let words: Vec<String> = values.iter().map(f64::to_string).collect();
-                h.push_history(&format!("ndastro {name}: {}", words.join(",")));
+        for (name, level, of) in
+            [("scale", &self.scale, (|a| a.scale) as fn(&Affine) -> f64), ("zero", &self.zero, |a| a.zero)]
+        {
+            let Some(level) = level else { continue };
+            // Those that are given are of all extensions.
+            let given = matches!(level, Level::Values(_));
+            for plan in plans.iter().take(if given { 1 } else { extensions }) {
+                let words: Vec<String> = plan.affine.iter().map(|a| of(a).to_string()).collect();
+                let from = if given { String::new() } else { format!(" by {level} of {}", plan.ver) };
+                h.push_history(&format!("ndastro {name}{from}: {}", words.join(",")));
             }
         }
         h

@@ -8,6 +8,7 @@ mod explain;
 mod header;
 mod hierarchy;
 mod maps;
+mod normalise;
 mod outline;
 mod plan;
 
@@ -19,6 +20,7 @@ pub use explain::{ExplainedPass, ExplainedResult, ExplainedSample, Explanation, 
 pub use hierarchy::{BitNames, Hierarchy};
 pub use maps::Map;
 use maps::outputs;
+pub use normalise::Level;
 pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
 
@@ -30,11 +32,12 @@ use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
 use crate::expr::plan::Options;
 use crate::fits::{Header, RawHdu};
-use crate::kernels::stack::{Affine, Errors, Method, Shares};
+use crate::kernels::stack::{Errors, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled};
 use crate::plane::Plane;
 use crate::real::Real;
+use crate::slice::Slices;
 use crate::stats::Stats;
 use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
 use crate::writing::{copy, result_file};
@@ -83,8 +86,9 @@ pub struct Stack {
     maps: Vec<Map>,
     hierarchy: Hierarchy,
     bit_names: BitNames,
-    scale: Option<Vec<f64>>,
-    zero: Option<Vec<f64>>,
+    scale: Option<Level>,
+    zero: Option<Level>,
+    section: Option<Slices>,
     use_variance: bool,
     use_mask: bool,
     settings: Settings,
@@ -120,6 +124,7 @@ impl Stack {
             bit_names: BitNames::default(),
             scale: None,
             zero: None,
+            section: None,
             use_variance: true,
             use_mask: true,
             settings: Settings::default(),
@@ -189,18 +194,6 @@ impl Stack {
     /// Which maps come out as further planes, named as the command line has them in capitals.
     pub fn maps(mut self, maps: impl IntoIterator<Item = Map>) -> Self {
         self.maps = maps.into_iter().collect();
-        self
-    }
-
-    /// A factor for each frame: data * scale, variance * scale^2.
-    pub fn scale(mut self, scale: Vec<f64>) -> Self {
-        self.scale = Some(scale);
-        self
-    }
-
-    /// An offset for each frame, added after the factor.
-    pub fn zero(mut self, zero: Vec<f64>) -> Self {
-        self.zero = Some(zero);
         self
     }
 
@@ -348,12 +341,12 @@ impl Stack {
 
     /// One plan per extension, everything checked.
     fn plans(&self, engine: &Engine, counters: &mut Counters) -> Result<Vec<Plan>> {
-        let affine = self.checked(engine)?;
-        (0..self.inputs[0].len()).map(|e| Plan::new(self, e, &affine, engine, counters)).collect()
+        self.checked(engine)?;
+        (0..self.inputs[0].len()).map(|e| Plan::new(self, e, engine, counters)).collect()
     }
 
-    /// Whether there are frames that go together, and options in their domain. Scale and zero of each frame.
-    fn checked(&self, engine: &Engine) -> Result<Vec<Affine>> {
+    /// Whether there are frames that go together, and options in their domain.
+    fn checked(&self, engine: &Engine) -> Result<()> {
         if self.flavour == Flavour::Dragons && engine.adapter().is_some() {
             return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
         }
@@ -370,25 +363,26 @@ impl Stack {
                 )));
             }
         }
-        self.affine()
+        self.check_levels()
     }
 
-    /// The frames of an extension as expressions, what is collapsed in them computed; `None` if they are containers.
-    fn computed(
-        &self,
-        containers: &[NDAstroData],
-        extension: usize,
-        engine: &Engine,
-        counters: &mut Counters,
-    ) -> Result<Option<FramesPlan>> {
-        let frames = match &self.frames {
-            Frames::Containers => return Ok(None),
-            Frames::Expressions(frames) => frames.clone(),
-            Frames::Calibrated(make) => containers.iter().map(|nd| make(nd, extension)).collect::<Result<_>>()?,
-        };
+    /// The frames of an extension as expressions.
+    fn expressions_of(&self, containers: &[NDAstroData], extension: usize) -> Result<Vec<Expr>> {
+        match &self.frames {
+            Frames::Containers => Ok(containers.iter().map(Expr::from).collect()),
+            Frames::Expressions(frames) => Ok(frames.clone()),
+            Frames::Calibrated(make) => containers.iter().map(|nd| make(nd, extension)).collect(),
+        }
+    }
+
+    /// The same, what is collapsed in them computed; `None` if they are containers.
+    fn computed(&self, frames: &[Expr], engine: &Engine, counters: &mut Counters) -> Result<Option<FramesPlan>> {
+        if matches!(self.frames, Frames::Containers) {
+            return Ok(None);
+        }
         let options =
             Options { ignore_variance: !self.use_variance, ignore_mask: !self.use_mask, ..Options::default() };
-        let frames = resolved_all(&frames, engine, options, &self.settings, counters)?;
+        let frames = resolved_all(frames, engine, options, &self.settings, counters)?;
         let own = self.use_variance && self.method(true, &mut Counters::default(), String::new)?.reads_variance();
         let mut plan = FramesPlan::new(&frames, options, own)?;
         // The reference takes masks only if all frames have one.
@@ -442,25 +436,10 @@ impl Stack {
         }
     }
 
-    fn affine(&self) -> Result<Vec<Affine>> {
-        let n = self.inputs.len();
-        let list = |name: &str, values: &Option<Vec<f64>>, default: f64| match values {
-            None => Ok(vec![default; n]),
-            Some(v) if v.len() != n => Err(Error::Parameter(format!("{name}: {} values for {n} frames", v.len()))),
-            Some(v) if v.iter().any(|x| !x.is_finite()) => Err(Error::Parameter(format!("{name}: not finite"))),
-            Some(v) => Ok(v.clone()),
-        };
-        let (scale, zero) = (list("scale", &self.scale, 1.0)?, list("zero", &self.zero, 0.0)?);
-        if let Some(bad) = scale.iter().find(|&&s| s <= 0.0) {
-            return Err(Error::Parameter(format!("scale: {bad} is not positive")));
-        }
-        Ok(scale.into_iter().zip(zero).map(|(scale, zero)| Affine { scale, zero }).collect())
-    }
-
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
         let (headers, pixels) = read_so_far(plans);
         Stats {
-            bytes_read: headers + pixels - before,
+            bytes_read: headers + pixels - before + plans.iter().map(|p| p.read_for_levels).sum::<u64>(),
             frames: self.inputs.len() as u64,
             pixels: plans.iter().map(|p| p.pixels() as u64).sum(),
             ..counters.stats(engine, started)

@@ -80,13 +80,19 @@ fn stored(plane: &Plane) -> u64 {
 
 impl Stack {
     /// What [`write`](Self::write) would read, upload and allocate on this engine. Reads headers alone; buffers are made and
-    /// dropped again, so that what is said of them is so.
+    /// dropped again, so that what is said of them is so. Levels that are statistics are not made; what they would read is
+    /// said in a warning.
     ///
     /// # Errors
     /// Those that the run would begin with: frames that do not fit together, a budget that is too small.
     pub fn plan(&self, engine: &Engine) -> Result<StackPlan> {
         let mut counters = Counters::default();
-        let plans = self.plans(engine, &mut counters)?;
+        self.checked(engine)?;
+        let dry = self.clone().without_statistics();
+        let plans = dry.plans(engine, &mut counters)?;
+        if self.has_statistics() {
+            counters.warn(["levels by mean or median read the frames once more before".to_string()]);
+        }
         let mut extensions = Vec::new();
         let mut written = 0;
         for plan in &plans {

@@ -8,10 +8,11 @@ use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::frames::FramesPlan;
+use crate::expr::parts::leaves;
 use crate::fits::{Compression, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Method};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, Target};
+use crate::output::{FileSink, Target, bytes_read};
 use crate::plane::Plane;
 use crate::tiles::Counters;
 use crate::unit::Unit;
@@ -25,6 +26,8 @@ pub(super) struct Plan {
     pub computed: Option<FramesPlan>,
     pub unit: Option<Unit>,
     pub affine: Vec<Affine>,
+    /// Bytes of pixels that were read for it.
+    pub read_for_levels: u64,
     pub shape: Vec<usize>,
     pub header: Header,
     pub ver: i64,
@@ -47,19 +50,22 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(
-        stack: &Stack,
-        extension: usize,
-        affine: &[Affine],
-        engine: &Engine,
-        counters: &mut Counters,
-    ) -> Result<Self> {
+    pub(super) fn new(stack: &Stack, extension: usize, engine: &Engine, counters: &mut Counters) -> Result<Self> {
         let first = &stack.inputs[0];
         let frames: Vec<NDAstroData> =
             stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
         let ver = versions(first)[extension];
         let dragons = stack.flavour == Flavour::Dragons;
-        if let Some(computed) = stack.computed(&frames, extension, engine, counters)? {
+        let expressions = stack.expressions_of(&frames, extension)?;
+        let levels = || -> Result<(Vec<Affine>, u64)> {
+            let read = || {
+                bytes_read(expressions.iter().flat_map(leaves).collect::<Vec<_>>().iter().flat_map(|l| l.planes())).1
+            };
+            let before = read();
+            let affine = stack.affine(&frames, &expressions, engine)?;
+            Ok((affine, read() - before))
+        };
+        if let Some(computed) = stack.computed(&expressions, engine, counters)? {
             let method = stack.method(computed.own_variance, counters, || {
                 let missing = "a frame's expression has none but what it shares with others".to_string();
                 if stack.use_variance { missing } else { "they are not to be used".into() }
@@ -67,10 +73,12 @@ impl Plan {
             let compute = if dragons { DType::F32 } else { computed.compute };
             let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
             let others = kept(computed.first.first(), &computed.shape, &products);
+            let (affine, read_for_levels) = levels()?;
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
-                affine: affine.to_vec(),
+                affine,
+                read_for_levels,
                 ver,
                 frames,
                 shape: computed.shape.clone(),
@@ -115,11 +123,13 @@ impl Plan {
         let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
         let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
         let others = kept(frames.first(), &shape, &products);
+        let (affine, read_for_levels) = levels()?;
         Ok(Plan {
             computed: None,
             unit: frames[0].unit().cloned(),
             header: frames[0].header()?,
-            affine: affine.to_vec(),
+            affine,
+            read_for_levels,
             ver,
             frames,
             shape,

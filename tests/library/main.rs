@@ -23,6 +23,7 @@ mod hostile;
 mod layouts;
 mod laziness;
 mod monte_carlo;
+mod normalise;
 mod properties;
 mod reading;
 mod roundtrip;

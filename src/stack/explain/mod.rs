@@ -148,13 +148,13 @@ impl Stack {
         let engine = Engine::cpu(1)?;
         let mut stack = self.clone().maps(Map::ALL);
         stack.settings.progress = None;
-        let affine = stack.checked(&engine)?;
+        stack.checked(&engine)?;
         let extensions = stack.inputs[0].len();
         if extension >= extensions {
             return Err(Error::Parameter(format!("extension {extension} of a stack that has {extensions}, from 0 on")));
         }
         let mut counters = Counters::default();
-        let mut plan = Plan::new(&stack, extension, &affine, &engine, &mut counters)?;
+        let mut plan = Plan::new(&stack, extension, &engine, &mut counters)?;
         plan.narrow(at)?;
         match plan.compute {
             DType::F64 => stack.explained::<f64>(&engine, &plan, at, counters),
