@@ -34,6 +34,29 @@ pub(crate) enum Transform {
     Square,
     /// They are inverse variances.
     Reciprocal,
+    /// They are the data themselves, whose noise is known.
+    Noise(Noise),
+}
+
+/// What a detector adds to the variance of its data: gain in electrons a data unit, read noise in electrons. By their bits,
+/// so that planes can be told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Noise {
+    gain: u64,
+    read_noise: u64,
+}
+
+impl Noise {
+    pub(crate) fn new(gain: f64, read_noise: f64) -> Self {
+        Noise { gain: gain.to_bits(), read_noise: read_noise.to_bits() }
+    }
+
+    /// (gain max(x, 0) + read_noise^2) / gain^2, in f64; NaN of NaN.
+    fn variance(self, x: f64) -> f64 {
+        let (gain, read_noise) = (f64::from_bits(self.gain), f64::from_bits(self.read_noise));
+        let above = if x < 0.0 { 0.0 } else { x };
+        (gain * above + read_noise * read_noise) / (gain * gain)
+    }
 }
 
 impl Transform {
@@ -43,6 +66,7 @@ impl Transform {
             Transform::None => {}
             Transform::Square => values.iter_mut().for_each(|v| *v = *v * *v),
             Transform::Reciprocal => values.iter_mut().for_each(|v| *v = T::from_f32(1.0) / *v),
+            Transform::Noise(noise) => values.iter_mut().for_each(|v| *v = T::from_f64(noise.variance(v.to_f64()))),
         }
     }
 }
@@ -91,7 +115,7 @@ impl Plane {
         Self::shared(Arc::new(pixels), None)
     }
 
-    fn shared(pixels: Arc<Pixels>, header: Option<Arc<Header>>) -> Self {
+    pub(crate) fn shared(pixels: Arc<Pixels>, header: Option<Arc<Header>>) -> Self {
         let view = View::full(pixels.shape());
         Plane { source: Source::Memory(pixels), view, transform: Transform::None, header, loaded: OnceLock::new() }
     }
@@ -190,7 +214,7 @@ impl Plane {
 
     /// Whether a value can be NaN or infinite.
     pub(crate) fn can_be_nonfinite(&self) -> bool {
-        self.transform != Transform::None || self.format().can_be_nonfinite()
+        matches!(self.transform, Transform::Square | Transform::Reciprocal) || self.format().can_be_nonfinite()
     }
 
     /// Whether its stored numbers lie somewhere as they are, so that [`fill`](Self::fill) finds them; otherwise they

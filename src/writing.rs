@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use crate::dtype::{DType, PixelFormat};
 use crate::fits::{Compression, FitsWriter, HduSpec, Header, ImageSpec, RawHdu, UncertaintyKind};
 use crate::nddata::{NDAstroData, name_unit};
-use crate::plane::Plane;
+use crate::plane::{Plane, Transform};
 use crate::unit::Unit;
 use crate::wcs::Wcs;
 use crate::{AstroData, Result};
@@ -128,6 +128,12 @@ impl AstroData {
             let name = if own_names { nd.name() } else { "SCI" };
             add(nd.data_plane(), name, meta.clone(), true, compression);
             if let Some((plane, kind)) = nd.uncertainty_plane() {
+                // What is made of the data has no numbers that could be copied.
+                let plane = &if plane.transform() == Transform::None {
+                    plane.clone()
+                } else {
+                    Plane::shared(plane.pixels()?, None)
+                };
                 let name = match kind {
                     UncertaintyKind::Variance => "VAR",
                     UncertaintyKind::StdDev => "ERR",

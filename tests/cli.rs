@@ -220,6 +220,9 @@ fn bad_usage_is_2() {
         &["stack", frame, "-o", "out.fits", "--memory", "some"],
         &["stack", frame, "-o", "out.fits", "--memory", "0"],
         &["stack", frame, "-o", "out.fits", "--scale", "1,two"],
+        &["stack", frame, "-o", "out.fits", "--zero", "!"],
+        &["stack", frame, "-o", "out.fits", "--gain", "1.5"],
+        &["stack", frame, "-o", "out.fits", "--gain", "some", "--read-noise", "3"],
         &["stack", frame, "-o", "out.fits", "--threads", "-1"],
         &["stack", frame, "-o", "out.fits", "--no-such-option"],
         &["info"],
@@ -255,6 +258,8 @@ fn a_job_that_fails_is_1_says_one_line_and_writes_nothing() {
         (&[frame], &["-o", "out.fits", "--scale", "1,2"], &["scale", "2 values", "1 frames"]),
         (&[frame], &["-o", "out.fits", "--zero", "-1,NaN"], &["zero", "2 values", "1 frames"]),
         (&[frame], &["-o", "out.fits", "--scale", "-2"], &["scale", "not positive"]),
+        (&[frame], &["-o", "out.fits", "--scale", "!NOSUCH"], &["no number in NOSUCH"]),
+        (&[frame], &["-o", "out.fits", "--scale", "median", "--section", "9"], &["9"]),
         (&[frame], &["-o", "out.fits", "--memory", "10", "--engine", "cpu"], &["memory", "10 are allowed"]),
         (&[frame], &["-o", "out.fits", "--adapter", "no such adapter"], &["no GPU"]),
     ] {

@@ -1,6 +1,7 @@
 //! `ndastro stack`: frames in, one out.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
@@ -9,9 +10,11 @@ use super::calibrate::{Calibration, Words, split};
 use super::input::{InputArgs, PackArgs};
 use super::progress::with_progress;
 use super::{Common, EngineChoice};
+use crate::fits::Header;
+use crate::stack::keyword;
 use crate::{
-    AstroData, BitNames, Clip, Combine, Engine, Error, Flavour, Hierarchy, Level, Map, Reject, Result, Slices, Stack,
-    VarianceFrom,
+    AstroData, BitNames, Clip, Combine, Engine, Error, Flavour, Hierarchy, Level, Map, NDAstroData, Reject, Result,
+    Slices, Stack, VarianceFrom,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,6 +91,12 @@ pub(super) struct MethodArgs {
     /// The part that means and medians for --scale and --zero are of, as 100:200,::4 [default: all]
     #[arg(long, value_name = "SLICES", allow_hyphen_values = true)]
     section: Option<Slices>,
+    /// For frames without a variance: electrons a data unit, a number or !KEYWORD; with --read-noise
+    #[arg(long, value_name = "G|!KEY", requires = "read_noise")]
+    gain: Option<Known>,
+    /// For frames without a variance: read noise in electrons, a number or !KEYWORD; with --gain
+    #[arg(long, value_name = "R|!KEY", requires = "gain")]
+    read_noise: Option<Known>,
     /// What each frame becomes first, as '(frame - bias) / flat' with bias=FILE flat=FILE among the inputs
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     calibrate: Option<String>,
@@ -201,6 +210,9 @@ impl MethodArgs {
         if let Some((name, ver)) = &self.ext {
             inputs = inputs.iter().map(|i| i.only(name, *ver)).collect::<Result<_>>()?;
         }
+        if let (Some(gain), Some(read_noise)) = (&self.gain, &self.read_noise) {
+            inputs = inputs.into_iter().map(|i| with_noise(i, gain, read_noise)).collect::<Result<_>>()?;
+        }
         let names = match &self.dq_names {
             Some(text) => BitNames::default().parse(text)?,
             None => BitNames::default(),
@@ -244,6 +256,43 @@ impl MethodArgs {
         }
         Ok(stack)
     }
+}
+
+/// A number that is given, or that a header has.
+#[derive(Clone)]
+enum Known {
+    Number(f64),
+    Keyword(String),
+}
+
+impl FromStr for Known {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match (text.strip_prefix('!'), text.parse()) {
+            (Some(key), _) if !key.trim().is_empty() => Ok(Known::Keyword(key.trim().to_ascii_uppercase())),
+            (None, Ok(number)) => Ok(Known::Number(number)),
+            _ => Err(format!("{text:?} is neither a number nor !KEYWORD")),
+        }
+    }
+}
+
+impl Known {
+    fn of(&self, nd: &NDAstroData, phu: &Header) -> Result<f64> {
+        match self {
+            Known::Number(number) => Ok(*number),
+            Known::Keyword(key) => keyword(key, nd, phu),
+        }
+    }
+}
+
+/// With a variance by gain and read noise for extensions that have none.
+fn with_noise(mut input: AstroData, gain: &Known, read_noise: &Known) -> Result<AstroData> {
+    let phu = input.phu().clone();
+    for nd in input.extensions_mut().iter_mut().filter(|nd| !nd.has_variance()) {
+        *nd = nd.clone().with_noise(gain.of(nd, &phu)?, read_noise.of(nd, &phu)?)?;
+    }
+    Ok(input)
 }
 
 #[derive(Args)]

@@ -3,7 +3,7 @@
 use super::NDAstroData;
 use crate::fits::UncertaintyKind;
 use crate::pixels::Pixels;
-use crate::plane::{Plane, Transform};
+use crate::plane::{Noise, Plane, Transform};
 use crate::{Error, Result};
 
 /// An uncertainty as it is stored, and as a variance.
@@ -68,6 +68,28 @@ impl Uncertainty {
 }
 
 impl NDAstroData {
+    /// With a variance by the noise of a detector, in data unit squared, in place of any uncertainty: photon noise and read
+    /// noise of data in units of `gain` electrons, (gain max(d, 0) + read_noise^2) / gain^2. It is as lazy as the data, and
+    /// made of them whenever it is read; it stays what it is if the data are changed. Data in electrons have a gain of 1.
+    ///
+    /// The formula is that of CCDs, e.g. Howell, "Handbook of CCD Astronomy", chapter 4, and of ccdproc's
+    /// `create_deviation`; where the data are below 0 there is read noise alone. It is for data as the detector gave them,
+    /// bias subtracted and nothing else done.
+    ///
+    /// # Errors
+    /// A gain that is not above 0, a read noise below 0, or either not finite.
+    pub fn with_noise(mut self, gain: f64, read_noise: f64) -> Result<Self> {
+        if !(gain.is_finite() && gain > 0.0 && read_noise.is_finite() && read_noise >= 0.0) {
+            let label = self.label();
+            return Err(Error::Parameter(format!(
+                "{label}: gain {gain} and read noise {read_noise}, where numbers above 0 and from 0 on are expected"
+            )));
+        }
+        let plane = self.data.transformed(Transform::Noise(Noise::new(gain, read_noise)));
+        self.uncertainty = Some(Uncertainty::new(plane, UncertaintyKind::Variance));
+        Ok(self)
+    }
+
     /// The same with its uncertainty as another kind, through the variance: sigma squared, its root, 1 over it. The
     /// numbers are converted at once, to f32 where that holds every stored value, else f64; the other planes stay as
     /// lazy as they are. The root of a negative variance is NaN, and 1 over 0 infinite. Without an uncertainty there is

@@ -21,6 +21,8 @@ pub use hierarchy::{BitNames, Hierarchy};
 pub use maps::Map;
 use maps::outputs;
 pub use normalise::Level;
+#[cfg(feature = "cli")]
+pub(crate) use normalise::keyword;
 pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
 

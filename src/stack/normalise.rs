@@ -15,10 +15,11 @@ use std::str::FromStr;
 
 use super::Stack;
 use crate::engine::Engine;
+use crate::fits::Header;
 use crate::kernels::stack::Affine;
 use crate::nddata::NDAstroData;
 use crate::slice::Slices;
-use crate::{AstroData, Calculation, Error, Expr, Result};
+use crate::{Calculation, Error, Expr, Result};
 
 /// Where the factors or the offsets of frames come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,7 +169,7 @@ impl Stack {
         let levels: Result<Vec<f64>> = match level {
             None | Some(Level::Values(_)) => return Ok(None),
             Some(Level::Keyword(key)) => {
-                containers.iter().zip(&self.inputs).map(|(nd, input)| number(name, key, nd, input)).collect()
+                containers.iter().zip(&self.inputs).map(|(nd, input)| keyword(key, nd, input.phu())).collect()
             }
             Some(level) => frames.iter().map(|frame| self.statistic(level, frame, engine)).collect(),
         };
@@ -193,10 +194,10 @@ impl Stack {
     }
 }
 
-/// The number of a keyword.
-fn number(name: &str, key: &str, nd: &NDAstroData, input: &AstroData) -> Result<f64> {
-    let found = nd.meta().get_f64(key).or_else(|| input.phu().get_f64(key));
-    found.ok_or_else(|| Error::Parameter(format!("{name}: {} has no number in {key}", nd.label())))
+/// The number of a keyword of an extension's header, else of the primary one.
+pub(crate) fn keyword(key: &str, nd: &NDAstroData, phu: &Header) -> Result<f64> {
+    let found = nd.meta().get_f64(key).or_else(|| phu.get_f64(key));
+    found.ok_or_else(|| Error::Parameter(format!("{}: its header has no number in {key}", nd.label())))
 }
 
 impl Stack {

@@ -1,5 +1,8 @@
 //! `ndastro stack`: its options, calibration in the same pass, and the plan.
 
+use ndastro::NDAstroData;
+use ndastro::fits::Header;
+
 use super::*;
 
 const STACK: [&str; 6] = ["stack", "frame_2.fits", "frame_3.fits", "frame_4.fits", "--engine", "cpu"];
@@ -99,4 +102,31 @@ fn what_calibrates_is_not_written_over() {
     let done = run(dir.path(), STACK.iter().chain(&options));
     assert_eq!(done.code, 1, "{}", done.err);
     assert_eq!(fs::read(dir.path().join("frame_0.fits")).unwrap(), bytes);
+}
+
+/// Counts alone, with gain and read noise of the header: the variance is that of the container with the same noise.
+#[test]
+fn noise_and_levels_of_the_header() {
+    let dir = TempDir::new().unwrap();
+    let mut frames = Vec::new();
+    for (i, seconds) in [10.0, 20.0].into_iter().enumerate() {
+        let counts = ndarray::Array2::from_elem((2, 3), (seconds * 100.0) as u16);
+        let mut nd = NDAstroData::new(counts);
+        nd.meta_mut().set("EXPTIME", seconds, "");
+        let mut phu = Header::new();
+        phu.set("GAIN", 2.0, "");
+        AstroData::from_extensions(phu, vec![nd]).write(dir.path().join(format!("{i}.fits")), false).unwrap();
+        frames.push(format!("{i}.fits"));
+    }
+    let options = ["--gain", "!gain", "--read-noise", "6", "--scale", "!EXPTIME", "-o", "out.fits", "--engine", "cpu"];
+    let args: Vec<&str> = ["stack"].into_iter().chain(frames.iter().map(String::as_str)).chain(options).collect();
+    run(dir.path(), &args).ok();
+    let out = AstroData::open(dir.path().join("out.fits")).unwrap();
+    let first = |p: &ndastro::Pixels| p.to_f64()[[0, 0]];
+    // (2 * 1000 + 36) / 4, and half of it squared times (2 * 2000 + 36) / 4, over 4.
+    let want = (509.0 + 0.25 * 1009.0) / 4.0;
+    assert_eq!(first(out[0].data().unwrap()), 1000.0);
+    assert_eq!(first(out[0].variance().unwrap().unwrap()), f64::from(want as f32));
+    let history: Vec<String> = out.phu().history().collect();
+    assert!(history.iter().any(|line| line == "ndastro scale by !EXPTIME of 1: 1,0.5"), "{history:?}");
 }

@@ -44,6 +44,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_variances_of_zero", variances_of_zero),
     ("stack_undone_where_all_went", undone_where_all_went),
     ("stack_scatter_though_there_are_variances", scatter_though_there_are_variances),
+    ("stack_noise_of_counts", noise_of_counts),
     ("stack_other_hierarchies", other_hierarchies),
     ("stack_tiles_do_not_matter", tiles_do_not_matter),
     ("stack_cut_rows_of_many_frames", cut_rows_of_many_frames),
@@ -770,6 +771,35 @@ fn scatter_though_there_are_variances(engine: &Engine) -> Result<(), String> {
         against(&got, &want, combine, &mut count).map_err(|e| format!("{combine:?} {reject:?}:\n{e}"))?;
     }
     count.enough()
+}
+
+/// A variance that is made of the data comes to what the same numbers in an array come to.
+fn noise_of_counts(engine: &Engine) -> Result<(), String> {
+    let frames = |explicit: bool| -> Result<Vec<NDAstroData>, String> {
+        let one = |f: usize| {
+            let counts = ArrayD::from_shape_fn(IxDyn(&[7, 29]), |i| (900 + 37 * f + 13 * i[0] * i[1]) as u16);
+            let nd = NDAstroData::new(counts.clone());
+            if explicit {
+                nd.with_variance(counts.mapv(|c| ((1.75 * f64::from(c) + 20.25) / (1.75 * 1.75)) as f32))
+            } else {
+                nd.with_noise(1.75, 4.5)
+            }
+        };
+        (0..6).map(one).collect::<Result<_, _>>().map_err(text)
+    };
+    for (combine, reject) in [
+        (Combine::WtMean, Reject::None),
+        (Combine::Median, Reject::SigClip(Clip::default())),
+        (Combine::Mean, Reject::VarClip(clip(2.0, 2.0, true, None))),
+    ] {
+        let stack = |explicit| -> Result<Got, String> {
+            evaluate(&Stack::new(frames(explicit)?).combine(combine).reject(reject).maps(Map::ALL), engine)
+        };
+        if stack(false)?.bits() != stack(true)?.bits() {
+            return Err(format!("{combine:?} {reject:?}: other than with the variance in an array"));
+        }
+    }
+    Ok(())
 }
 
 /// Levels of other bits, of none, of fewer and of as many as there can be.
