@@ -23,6 +23,8 @@ enum RejectArg {
     Minmax,
     Sigclip,
     Varclip,
+    /// By the median absolute deviation; on the CPU
+    Madclip,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,13 +54,13 @@ pub(super) struct MethodArgs {
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
-    /// sigclip, varclip: standard deviations below the centre that stay [default: 3]
+    /// sigclip, varclip, madclip: standard deviations below the centre that stay [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     lsigma: Option<f64>,
-    /// sigclip, varclip: standard deviations above the centre that stay [default: 3]
+    /// sigclip, varclip, madclip: standard deviations above the centre that stay [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     hsigma: Option<f64>,
-    /// sigclip, varclip: most passes [default: until nothing more is rejected, at most 100]
+    /// sigclip, varclip, madclip: most passes [default: until nothing more is rejected, at most 100]
     #[arg(long, value_name = "N")]
     max_iters: Option<u32>,
     /// sigclip, varclip: the centre is the median [default]
@@ -150,13 +152,14 @@ impl MethodArgs {
 
     /// The rejection. What belongs to another is refused.
     fn reject(&self) -> Result<Reject> {
-        let clips = matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
+        let by_centre = matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
+        let clips = by_centre || self.reject == RejectArg::Madclip;
         let given = [
             ("--lsigma", self.lsigma.is_some(), clips),
             ("--hsigma", self.hsigma.is_some(), clips),
             ("--max-iters", self.max_iters.is_some(), clips),
-            ("--mclip", self.mclip, clips),
-            ("--no-mclip", self.no_mclip, clips),
+            ("--mclip", self.mclip, by_centre),
+            ("--no-mclip", self.no_mclip, by_centre),
             ("--nlow", self.nlow.is_some(), self.reject == RejectArg::Minmax),
             ("--nhigh", self.nhigh.is_some(), self.reject == RejectArg::Minmax),
         ];
@@ -171,6 +174,7 @@ impl MethodArgs {
             }
             RejectArg::Sigclip => Reject::SigClip(self.clip()),
             RejectArg::Varclip => Reject::VarClip(self.clip()),
+            RejectArg::Madclip => Reject::MadClip(self.clip()),
         })
     }
 

@@ -18,6 +18,7 @@ impl Reject {
             Reject::None => "none".into(),
             Reject::MinMax { nlow, nhigh } => format!("minmax nlow {nlow} nhigh {nhigh}"),
             Reject::SigClip(c) | Reject::VarClip(c) => clip(c),
+            Reject::MadClip(c) => clip(&Clip { mclip: true, ..*c }),
         }
     }
 }

@@ -427,7 +427,10 @@ impl Stack {
                 Err(Error::Parameter(format!("minmax: nlow {nlow} and nhigh {nhigh} leave nothing of {n} frames")))
             }
             Reject::MinMax { .. } => Ok(()),
-            Reject::SigClip(clip) | Reject::VarClip(clip) => {
+            Reject::MadClip(_) if self.flavour == Flavour::Dragons => {
+                Err(Error::Parameter("flavour dragons has no madclip".into()))
+            }
+            Reject::SigClip(clip) | Reject::VarClip(clip) | Reject::MadClip(clip) => {
                 for (name, sigma) in [("lsigma", clip.lsigma), ("hsigma", clip.hsigma)] {
                     if sigma.is_nan() || sigma < 0.0 {
                         return Err(Error::Parameter(format!("{name}: {sigma}, where a number from 0 on is expected")));

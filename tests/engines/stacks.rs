@@ -44,6 +44,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_variances_of_zero", variances_of_zero),
     ("stack_undone_where_all_went", undone_where_all_went),
     ("stack_scatter_though_there_are_variances", scatter_though_there_are_variances),
+    ("stack_clip_by_deviation", clip_by_deviation),
     ("stack_noise_of_counts", noise_of_counts),
     ("stack_other_hierarchies", other_hierarchies),
     ("stack_tiles_do_not_matter", tiles_do_not_matter),
@@ -143,6 +144,7 @@ fn rules(combine: Combine, reject: Reject, double: bool) -> Rules {
             Reject::MinMax { nlow, nhigh } => judge::Reject::MinMax(nlow, nhigh),
             Reject::SigClip(c) => judge::Reject::SigClip(clip(c)),
             Reject::VarClip(c) => judge::Reject::VarClip(clip(c)),
+            Reject::MadClip(c) => judge::Reject::MadClip(clip(c)),
             other => panic!("the oracle has no {other:?}"),
         },
         double,
@@ -454,6 +456,7 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
         (Combine::Median, Reject::SigClip(Clip { lsigma: f64::INFINITY, hsigma: 1.5, ..Clip::default() })),
         (Combine::LMedian, Reject::None),
         (Combine::Mean, Reject::MinMax { nlow: 1, nhigh: 2 }),
+        (Combine::Sum, Reject::MadClip(Clip::default())),
         (Combine::Median, Reject::MinMax { nlow: 0, nhigh: 1 }),
         (Combine::Std, Reject::SigClip(Clip { hsigma: 2.2, ..Clip::default() })),
     ];
@@ -485,7 +488,8 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
                 .collect();
             let paths = paths?;
             for (combine, reject) in methods {
-                if frames < 4 && matches!(reject, Reject::MinMax { .. }) {
+                let of_cpu = matches!(reject, Reject::MadClip(_)) && engine.adapter().is_some();
+                if of_cpu || frames < 4 && matches!(reject, Reject::MinMax { .. }) {
                     continue;
                 }
                 let stack = Stack::files(&paths).map_err(text)?.combine(combine).reject(reject).maps(Map::ALL);
@@ -769,6 +773,36 @@ fn scatter_though_there_are_variances(engine: &Engine) -> Result<(), String> {
         let mut want = oracle(if read { &made.samples } else { &bare }, &recipe, &rules);
         want.iter_mut().for_each(|w| w.propagated = None);
         against(&got, &want, combine, &mut count).map_err(|e| format!("{combine:?} {reject:?}:\n{e}"))?;
+    }
+    count.enough()
+}
+
+/// The median absolute deviation, of frames with all they can have and of counts; what a device has to say to it.
+fn clip_by_deviation(engine: &Engine) -> Result<(), String> {
+    let rejects = [clip(3.0, 3.0, true, None), clip(1.1, 1.7, true, None), clip(2.0, f64::INFINITY, true, Some(1))];
+    if engine.adapter().is_some() {
+        let frames = pixel(&[1.0, 2.0, 3.0, 50.0], &[], Type::F32);
+        let (_, stats) = Stack::new(frames).reject(Reject::MadClip(rejects[0])).eval(engine).map_err(text)?;
+        let said = stats.warnings.iter().any(|w| w.contains("computed on the CPU"));
+        return if said { Ok(()) } else { Err("nobody said that the CPU did it".into()) };
+    }
+    let mut count = Count::default();
+    for recipe in [
+        Recipe::new(&[7, 29], 9),
+        Recipe::new(&[2, 70], 20),
+        Recipe::new(&[1, 33], 100),
+        Recipe { types: vec![Type::F64], level: 1e9, ..Recipe::new(&[5, 23], 12) },
+        Recipe { variance: false, mask: false, types: vec![Type::U16], nasty: false, ..Recipe::new(&[3, 66], 15) },
+        Recipe { scale: Some((0..8).map(|i| 1.0 + 0.1 * i as f64).collect()), ..Recipe::new(&[3, 65], 8) },
+        Recipe::new(&[64], 1),
+        Recipe::new(&[65], 2),
+    ] {
+        let made = make(&recipe, 31);
+        for combine in [Combine::Mean, Combine::Median, Combine::WtMean] {
+            for clip in rejects {
+                check(engine, &made, &recipe, (combine, Reject::MadClip(clip)), &mut count)?;
+            }
+        }
     }
     count.enough()
 }

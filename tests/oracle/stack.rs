@@ -63,6 +63,7 @@ pub enum Reject {
     MinMax(usize, usize),
     SigClip(Clip),
     VarClip(Clip),
+    MadClip(Clip),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -176,6 +177,7 @@ fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
         Reject::MinMax(nlow, nhigh) => extremes(taken, frames, nlow, nhigh),
         Reject::SigClip(clip) => clipped(taken, &clip, false, rules.double),
         Reject::VarClip(clip) => clipped(taken, &clip, taken[0].w.is_some(), rules.double),
+        Reject::MadClip(clip) => by_deviation(taken, &clip, rules.double),
     };
     if all.left.is_empty() {
         (all.left, all.low, all.high) = (taken.to_vec(), 0, 0);
@@ -228,6 +230,47 @@ fn clipped(taken: &[Term], clip: &Clip, by_variance: bool, double: bool) -> Reje
             let edge = c.plus(step).rounded();
             all.close |= (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
             match (out, below) {
+                (false, _) => left.push(*term),
+                (true, true) => all.low += 1,
+                (true, false) => all.high += 1,
+            }
+        }
+        if left.len() == all.left.len() {
+            break;
+        }
+        all.left = left;
+    }
+    all
+}
+
+/// About the median, by the median absolute deviation.
+fn by_deviation(taken: &[Term], clip: &Clip, double: bool) -> Rejection {
+    let mut all = Rejection { left: taken.to_vec(), low: 0, high: 0, close: false };
+    for _ in 0..clip.passes {
+        if all.left.is_empty() {
+            break;
+        }
+        let c = middle(&all.left);
+        let from_centre = |t: &Term| Pair::from(t.y).plus(c.negated());
+        let deviations = all.left.iter().map(|t| {
+            let apart = from_centre(t);
+            Term { y: apart.rounded().abs(), ..*t }
+        });
+        let sigma = middle(&deviations.collect::<Vec<_>>()).times(Pair::from(1.482_602_218_505_602));
+        let mut left = Vec::new();
+        for term in &all.left {
+            let t = from_centre(term);
+            let below = t.high < 0.0;
+            let k = if below { clip.lsigma } else { clip.hsigma };
+            if t.high == 0.0 || k.is_infinite() {
+                left.push(*term);
+                continue;
+            }
+            let limit = sigma.times(Pair::from(k));
+            let far = if below { t.negated() } else { t };
+            let edge = c.plus(if below { limit.negated() } else { limit }).rounded();
+            all.close |= (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
+            match (far.plus(limit.negated()).high > 0.0, below) {
                 (false, _) => left.push(*term),
                 (true, true) => all.low += 1,
                 (true, false) => all.high += 1,

@@ -18,6 +18,7 @@ pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, varclip};
 use super::levels::UNUSABLE;
+use super::madclip::madclip;
 use super::order::Order;
 use super::sigclip::sigclip;
 use super::{Flavour, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
@@ -217,6 +218,10 @@ impl Pixels {
             }
             Reject::SigClip(clip) => {
                 sigclip(order, clip, &mut self.range);
+                keep_between(samples, order, &self.range, used, level);
+            }
+            Reject::MadClip(clip) => {
+                madclip(order, clip, &mut self.range);
                 keep_between(samples, order, &self.range, used, level);
             }
             Reject::VarClip(clip) => {

@@ -121,6 +121,9 @@ pub enum Reject {
     SigClip(Clip),
     /// Those too far from the centre by their own variance; as [`SigClip`](Reject::SigClip) where frames have none.
     VarClip(Clip),
+    /// Those too far from the median by 1.4826 times the median absolute deviation of the samples; the centre is the median
+    /// whatever `mclip` says. On the CPU only.
+    MadClip(Clip),
 }
 
 impl Reject {
@@ -131,6 +134,7 @@ impl Reject {
             Reject::MinMax { .. } => "minmax",
             Reject::SigClip(_) => "sigclip",
             Reject::VarClip(_) => "varclip",
+            Reject::MadClip(_) => "madclip",
         }
     }
 }

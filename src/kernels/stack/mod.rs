@@ -15,6 +15,8 @@
 //!      Again, until nothing more is rejected or the passes are done.
 //!    - *varclip*: the same with sigma_i^2 = w_i of each sample.
 //!      Low and high are below and above the centre of that pass.
+//!    - *madclip*: c is the median, and sigma 1.4826 times the median of |y_i - c|. Where more than half of the samples are
+//!      equal it is 0, and all others are out.
 //!    - Where everything was rejected, nothing is.
 //! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
 //!
@@ -64,6 +66,7 @@ mod cpu;
 mod dragons;
 mod factor;
 mod levels;
+mod madclip;
 mod method;
 mod network;
 mod order;
@@ -75,6 +78,7 @@ pub(crate) use clip::minmax_part;
 pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, counts, ordered, quotient, stream};
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
+pub(crate) use madclip::SIGMA_OF_MAD;
 pub use method::{Clip, Combine, Flavour, Reject};
 pub(crate) use method::{Errors, Method};
 pub(crate) use order::midpoint;

@@ -100,6 +100,7 @@ pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
     let beyond = |sigma: f64| sigma.is_finite() && sigma > MOST_SIGMA;
     match method.reject {
         Reject::VarClip(clip) if beyond(clip.lsigma) || beyond(clip.hsigma) => Some("a limit is beyond its numbers"),
+        Reject::MadClip(_) => Some("deviations from the median are ranked on the CPU only"),
         _ => None,
     }
 }
@@ -184,6 +185,8 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         Reject::MinMax { .. } => 1,
         Reject::SigClip(_) => 2,
         Reject::VarClip(_) => 3,
+        // Not for a device: `unfit` says so.
+        Reject::MadClip(_) => 4,
     };
     line(format_args!("const REJECT: u32 = {place}u;"));
     line(format_args!("const RATIO_PLANE: u32 = {}u;", 2 + usize::from(has.both)));

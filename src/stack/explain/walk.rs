@@ -3,7 +3,9 @@
 
 use super::{ExplainedPass, Fate, Plan};
 use crate::dtype::DType;
-use crate::kernels::stack::{Affine, Clip, Flavour, Levels, Reject, accumulate, midpoint, minmax_part, quotient};
+use crate::kernels::stack::{
+    Affine, Clip, Flavour, Levels, Reject, SIGMA_OF_MAD, accumulate, midpoint, minmax_part, quotient,
+};
 use crate::real::Real;
 
 /// A sample before scale and zero, rounded to the compute type.
@@ -72,6 +74,7 @@ impl Walk {
             Reject::MinMax { nlow, nhigh } => self.minmax(nlow, nhigh),
             Reject::SigClip(clip) => self.clip::<T>(&clip, false, dragons),
             Reject::VarClip(clip) => self.clip::<T>(&clip, true, dragons),
+            Reject::MadClip(clip) => self.clip_by_deviation(&clip),
         }
         if self.left().is_empty() {
             self.fates = before;
@@ -112,6 +115,33 @@ impl Walk {
             };
             self.passes.push(pass);
             if pass.low + pass.high == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Passes about the median by the median absolute deviation.
+    fn clip_by_deviation(&mut self, clip: &Clip) {
+        for number in 1..=clip.passes() as usize {
+            let left = self.left();
+            let n = left.len();
+            if n == 0 {
+                break;
+            }
+            let (centre, rest) = midpoint(self.values[left[(n - 1) / 2]], self.values[left[n / 2]]);
+            let apart = |f: usize| (self.values[f] - centre) - rest;
+            let mut deviations: Vec<f64> = left.iter().map(|&f| apart(f).abs()).collect();
+            deviations.sort_by(f64::total_cmp);
+            let (mean, lost) = midpoint(deviations[(n - 1) / 2], deviations[n / 2]);
+            let spread = SIGMA_OF_MAD * (mean + lost);
+            let (below, above) = (clip.lsigma * spread, clip.hsigma * spread);
+            let outside: Vec<(bool, bool)> = left.iter().map(|&f| (-apart(f) > below, apart(f) > above)).collect();
+            let (low, high) = self.drop(&left, &outside, number);
+            let centre = centre + rest;
+            let limits = Some([centre - below, centre + above]);
+            let (centre, spread) = (Some(centre), Some(spread));
+            self.passes.push(ExplainedPass { samples: n, centre, spread, limits, low, high });
+            if low + high == 0 {
                 break;
             }
         }

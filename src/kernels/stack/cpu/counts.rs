@@ -11,6 +11,7 @@ use super::combine::share;
 use super::samples::BLOCK;
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::stack::clip::{Lanes, minmax_part};
+use crate::kernels::stack::madclip;
 use crate::kernels::stack::order::{Column, GROUP, sort};
 use crate::kernels::stack::sigclip::{Left, Sums, narrow};
 use crate::kernels::stack::{Combine, Errors, Flavour, Method, Out, Reject};
@@ -137,6 +138,14 @@ impl Pixels {
                 let (lo, hi) = (part(*nlow), frames.saturating_sub(part(*nhigh)));
                 let some = if lo < hi { Left { lo: [lo as f64; GROUP], hi: [hi as f64; GROUP] } } else { all };
                 Sums::of(column, some)
+            }
+            Reject::MadClip(clip) => {
+                let mut left = all;
+                for i in 0..GROUP {
+                    let (lo, hi) = madclip::narrow(column, clip, i, (0, frames as u32));
+                    (left.lo[i], left.hi[i]) = (f64::from(lo), f64::from(hi));
+                }
+                Sums::of(column, left)
             }
             Reject::None | Reject::VarClip(_) => Sums::of(column, all),
         };
