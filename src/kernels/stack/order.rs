@@ -95,6 +95,12 @@ impl<'a, K: Ordered> Column<'a, K> {
         Column { rows, width }
     }
 
+    /// How many rows there are.
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        self.rows.len().div_ceil(self.width)
+    }
+
     /// The k-th smallest of each pixel.
     #[inline(always)]
     pub(super) fn row(self, k: usize) -> &'a [K; GROUP] {
@@ -131,7 +137,7 @@ impl<'a, K: Ordered> Column<'a, K> {
         }
         // Mostly they are in few rows, and choosing from those is faster than going to each.
         let (mut a, mut b) = ([0f64; GROUP], [0f64; GROUP]);
-        let frames = self.rows.len().div_ceil(self.width);
+        let frames = self.len();
         for k in least..=most {
             let (row, place) = (*self.row(k.min(frames - 1)), k as f64);
             let (before_a, before_b) = (a, b);

@@ -21,6 +21,8 @@ use crate::real::Real;
 /// So small a part of a sum of squares has lost too many digits.
 const LEFT_OF_SQUARES: f64 = 1.0 / (1 << 20) as f64;
 
+/// n times a sum of squares of so many integers of 16 bits is exact, whatever they are; of more where they lie together.
+const EXACT_FRAMES: usize = 1024;
 /// What f32 may lose of a sum of 64 squares, and more.
 const ROOM: f32 = 1e-4;
 /// Sums of squares that f32 can hold, with all that is made of them.
@@ -113,15 +115,12 @@ impl Limits {
         Limits { scale: [1.0; GROUP], centre, rest, weight: n, below, above }
     }
 
-    /// About the mean, given n and sums of integers: (n x - sum x)^2 and n sum x^2 - (sum x)^2 are whole numbers.
+    /// About the mean, given n, the sum of integers and n times that of squares about it: (n x - sum x)^2 is a whole number,
+    /// and so is that.
     #[inline(always)]
-    fn about_mean(clip: &Clip, n: Lanes, sum: Lanes, squares: &Lanes) -> Self {
-        let mut whole = [0f64; GROUP];
-        for i in 0..GROUP {
-            whole[i] = n[i] * squares[i] - sum[i] * sum[i];
-        }
-        let (below, above) = Self::sides(clip, &whole);
-        Limits { scale: n, centre: sum, rest: [0.0; GROUP], weight: [1.0; GROUP], below, above }
+    fn about_mean(clip: &Clip, n: Lanes, sum: &Lanes, squares: &Lanes) -> Self {
+        let (below, above) = Self::sides(clip, squares);
+        Limits { scale: n, centre: *sum, rest: [0.0; GROUP], weight: [1.0; GROUP], below, above }
     }
 
     #[inline(always)]
@@ -324,11 +323,11 @@ impl Left {
 #[derive(Clone, Copy)]
 pub(super) struct Sums {
     pub left: Left,
-    /// Differences are from here: near the middle, or 0 if the sums are exact.
+    /// Differences are from here: near the middle, or 0 if all sums are exact.
     pivot: Lanes,
     /// Sum of the differences, and of their squares.
-    pub sum: Lanes,
-    pub squares: Lanes,
+    sum: Lanes,
+    squares: Lanes,
     /// The squares when they were summed.
     of_squares: Lanes,
 }
@@ -337,7 +336,12 @@ impl Sums {
     /// Of these places in order; of integers in any.
     #[inline(always)]
     pub(super) fn of<K: Ordered>(column: Column<'_, K>, left: Left) -> Self {
-        let pivot = if K::EXACT { [0.0; GROUP] } else { column.middles(&left.lo, &left.hi, false).0 };
+        let pivot = if K::EXACT && column.len() <= EXACT_FRAMES {
+            [0.0; GROUP]
+        } else {
+            // Of integers one of them.
+            column.middles(&left.lo, &left.hi, K::EXACT).0
+        };
         let (mut sum, mut squares) = ([0f64; GROUP], [0f64; GROUP]);
         left.each(column, |i, x, inside| {
             let d = only(x - pivot[i], inside);
@@ -345,6 +349,26 @@ impl Sums {
             squares[i] += d * d;
         });
         Sums { left, pivot, sum, squares, of_squares: squares }
+    }
+
+    /// The sum of the samples themselves.
+    #[inline(always)]
+    pub(super) fn total(&self) -> Lanes {
+        let mut total = self.sum;
+        for i in 0..GROUP {
+            total[i] += (self.left.hi[i] - self.left.lo[i]) * self.pivot[i];
+        }
+        total
+    }
+
+    /// n times the sum of squares about the mean.
+    #[inline(always)]
+    pub(super) fn squares_about_mean(&self, n: &Lanes) -> Lanes {
+        let mut squares = [0f64; GROUP];
+        for i in 0..GROUP {
+            squares[i] = n[i] * self.squares[i] - self.sum[i] * self.sum[i];
+        }
+        squares
     }
 
     /// The centre, and the sum of squares about it.
@@ -370,7 +394,7 @@ impl Sums {
     fn pass<K: Ordered>(&mut self, column: Column<'_, K>, clip: &Clip) -> bool {
         let n = self.left.count();
         let limits = if K::EXACT && !clip.mclip {
-            Limits::about_mean(clip, n, self.sum, &self.squares)
+            Limits::about_mean(clip, n, &self.total(), &self.squares_about_mean(&n))
         } else {
             let (mut centre, mut squares) = self.about(column, clip, &n);
             if !K::EXACT {

@@ -20,8 +20,8 @@ use crate::simd::{Loop, dispatch};
 
 /// Keys that are compared at a time: a register of AVX-512.
 const AT_ONCE: usize = 32;
-/// Beyond so many frames what is sorted leaves the first-level cache, and sums of squares are not sure to be exact.
-const MOST_FRAMES: usize = 256;
+/// Up to so many frames a whole block is sorted at once; beyond, what is sorted would leave the first-level cache.
+const FRAMES_OF_BLOCK: usize = 256;
 
 /// How the data of all frames is stored: big-endian integers of 16 bits, signed or with BZERO 32768. With the sign bit
 /// turned over both are in the order of unsigned keys.
@@ -49,7 +49,7 @@ pub(crate) fn fits<T: Real>(method: &Method, frames: usize) -> bool {
         && method.errors == Errors::Scatter
         && !matches!(method.reject, Reject::VarClip(_))
         && combines
-        && (1..=MOST_FRAMES).contains(&frames)
+        && frames > 0
 }
 
 /// Room for the keys of a piece and of a block; reused, so that nothing is allocated per piece.
@@ -92,7 +92,8 @@ impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
         let n = out.data.len();
         let stride = n.next_multiple_of(BLOCK);
         keys.piece.resize(frames * stride, 0);
-        keys.block.resize(frames * BLOCK, 0);
+        let width = if frames <= FRAMES_OF_BLOCK { BLOCK } else { AT_ONCE };
+        keys.block.resize(frames * width, 0);
         if keys.factors.len() != frames + 1 {
             keys.factors = (0..=frames).map(method.combine.factor()).collect();
         }
@@ -103,16 +104,19 @@ impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
         }
         let mut pixels = Pixels::default();
         for start in (0..n).step_by(BLOCK) {
-            for (row, from) in keys.block.as_chunks_mut::<BLOCK>().0.iter_mut().zip(keys.piece.chunks_exact(stride)) {
-                if let Some(from) = from[start..].first_chunk() {
-                    *row = *from;
+            for part in (0..BLOCK).step_by(width) {
+                let rows = keys.block.chunks_exact_mut(width).zip(keys.piece.chunks_exact(stride));
+                for (row, from) in rows {
+                    let (row, from) = (row.as_chunks_mut::<AT_ONCE>().0, from[start + part..].as_chunks::<AT_ONCE>().0);
+                    row.iter_mut().zip(from).for_each(|(row, from)| *row = *from);
                 }
-            }
-            if method.sorts() {
-                sort::<_, AT_ONCE>(&mut keys.block, frames, BLOCK);
-            }
-            for from in (0..BLOCK).step_by(GROUP) {
-                pixels.of_counts(Column::new(&keys.block[from..], BLOCK), from, (frames, form), method, &keys.factors);
+                if method.sorts() {
+                    sort::<_, AT_ONCE>(&mut keys.block, frames, width);
+                }
+                for from in (0..width).step_by(GROUP) {
+                    let column = Column::new(&keys.block[from..], width);
+                    pixels.of_counts(column, part + from, (frames, form), method, &keys.factors);
+                }
             }
             pixels.store(start, &mut out);
         }
@@ -150,17 +154,17 @@ impl Pixels {
             Reject::None | Reject::VarClip(_) => Sums::of(column, all),
         };
         let Left { lo, hi } = sums.left;
-        let (mut n, mut square) = ([0f64; GROUP], [0f64; GROUP]);
+        let mut n = [0f64; GROUP];
         for i in 0..GROUP {
             n[i] = hi[i] - lo[i];
-            // n S: whole numbers.
-            square[i] = n[i] * sums.squares[i] - sums.sum[i] * sums.sum[i];
         }
+        // n S.
+        let (total, square) = (sums.total(), sums.squares_about_mean(&n));
         let (mut value, mut scatter): (Lanes, Lanes) = ([0.0; GROUP], [0.0; GROUP]);
         match method.combine {
             Combine::Sum => {
                 for i in 0..GROUP {
-                    value[i] = sums.sum[i] + n[i] * form.offset;
+                    value[i] = total[i] + n[i] * form.offset;
                     scatter[i] = share(square[i], n[i] - 1.0);
                 }
             }
@@ -180,7 +184,7 @@ impl Pixels {
                     }
                 } else {
                     for i in 0..GROUP {
-                        value[i] = (sums.sum[i] + n[i] * form.offset) / n[i];
+                        value[i] = (total[i] + n[i] * form.offset) / n[i];
                     }
                 }
                 for i in 0..GROUP {

@@ -176,6 +176,9 @@ impl Aside {
     /// Clips those that were set aside.
     #[inline(always)]
     fn clip(&mut self, clip: &Clip, again: &mut Vec<Rejected>) {
+        if self.len == 0 {
+            return;
+        }
         let column = Column::new(&self.rows, GROUP);
         let left = narrow(column, clip, Left { lo: [0.0; GROUP], hi: self.n }).left;
         for i in 0..self.len {
