@@ -88,6 +88,8 @@ fn instruction_set() -> &'static str {
 const PIECE_BYTES: usize = 256 << 10;
 /// A piece is no longer than this, whatever the number of frames; so long where samples are not kept.
 const PIECE_PIXELS: usize = 4096;
+/// A piece of counts is no shorter: of many frames so little is read of each that finding it costs more than reading it.
+const LEAST_OF_COUNTS: usize = 256;
 /// A tile is no longer than this, so that the writer has something to do early.
 const TILE_PIXELS: usize = 128 << 10;
 /// Where no tile is held, so many pixels come between two looks at what else is going on.
@@ -194,7 +196,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
             Work::Expr(program) => (program.input_bytes(), program.register_bytes(), expr::LANES),
         };
         let per_pixel = per_pixel.max(1);
-        let piece = (PIECE_BYTES / per_pixel / block * block).clamp(block, PIECE_PIXELS);
+        let least = if matches!(way, Way::Counts(_)) { LEAST_OF_COUNTS } else { block };
+        let piece = (PIECE_BYTES / per_pixel / block * block).clamp(least, PIECE_PIXELS);
         // Pixels that are read as they are stored at a time, and what that takes.
         let (stored, room) = match (&way, &job.work) {
             (Way::Stream(..), _) => (PIECE_PIXELS, stream::Sums::bytes(PIECE_PIXELS)),
