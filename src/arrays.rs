@@ -3,18 +3,11 @@
 
 use std::ops::Range;
 
-use bytemuck::Zeroable;
-
 use crate::dtype::DType;
 use crate::pixels::{Element, Pixels, shaped};
 use crate::real::Real;
 use crate::tiles::{Numbers, Outputs, Part, Sink, Tile};
 use crate::{Error, Result};
-
-/// Integers that words come out as.
-trait Narrow: Copy + Zeroable {
-    fn narrow(word: u32) -> Self;
-}
 
 macro_rules! words {
     ($($name:ident: $type:ty),*) => {
@@ -67,24 +60,19 @@ macro_rules! words {
 
             fn take(&mut self, words: &[u32]) {
                 match self {
-                    $(SomeWords::$name(to) => narrow(to, words),)*
+                    $(SomeWords::$name(to) => to.iter_mut().zip(words).for_each(|(to, word)| *to = *word as $type),)*
                 }
             }
         }
-
-        $(impl Narrow for $type {
-            fn narrow(word: u32) -> Self {
-                word as $type
-            }
-        })*
     };
 }
 words!(U8: u8, I16: i16, U16: u16, I32: i32, U32: u32);
 
-fn narrow<V: Narrow>(to: &mut [V], words: &[u32]) {
-    for (to, word) in to.iter_mut().zip(words) {
-        *to = V::narrow(*word);
-    }
+/// Bits of a mask in the type that it is written in.
+pub(crate) fn mask_pixels(mask: &[u32], dtype: DType, shape: &[usize]) -> Result<Pixels> {
+    let mut words = Words::new(dtype, mask.len(), &mut Vec::new())?;
+    words.whole().take(mask);
+    words.pixels(shape)
 }
 
 impl Words {

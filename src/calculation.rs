@@ -8,11 +8,11 @@ use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::Expr;
 use crate::expr::collapse::resolved;
-use crate::expr::parts::leaves;
+use crate::expr::parts::read_so_far;
 use crate::expr::plan::{Options, Plan};
 use crate::fits::{FitsFile, Header, RawHdu};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, Settings, bytes_read, refuse_input, settings_methods, spooled};
+use crate::output::{FileSink, Settings, refuse_input, settings_methods, spooled};
 use crate::real::Real;
 use crate::stats::Stats;
 use crate::tiles::{Counters, Job, Sink, Work};
@@ -113,7 +113,7 @@ impl Calculation {
         let mut earlier = earlier.into_extensions().into_iter();
         let started = Instant::now();
         let mut counters = Counters::default();
-        let before = self.read_so_far().1;
+        let before = read_so_far(&self.expressions).1;
         let plans = self.plans(engine, &mut counters)?;
         let mut extensions = Vec::new();
         for (i, plan) in plans.iter().enumerate() {
@@ -160,7 +160,7 @@ impl Calculation {
         let path = path.as_ref();
         refuse_input(path, self.files.iter())?;
         let mut counters = Counters::default();
-        let before = self.read_so_far().1;
+        let before = read_so_far(&self.expressions).1;
         let plans = self.plans(engine, &mut counters)?;
         let mut images = Vec::new();
         let mut firsts = Vec::new();
@@ -207,14 +207,8 @@ impl Calculation {
         self.expressions.iter().map(plan).collect()
     }
 
-    /// Bytes of headers and of pixels read so far in all files of the calculation.
-    fn read_so_far(&self) -> (u64, u64) {
-        let leaves: Vec<NDAstroData> = self.expressions.iter().flat_map(leaves).collect();
-        bytes_read(leaves.iter().flat_map(NDAstroData::planes))
-    }
-
     fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
-        let (headers, pixels) = self.read_so_far();
+        let (headers, pixels) = read_so_far(&self.expressions);
         Stats {
             bytes_read: headers + pixels - before,
             frames: plans.iter().map(|p| p.leaves.len()).max().unwrap_or(0) as u64,

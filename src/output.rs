@@ -10,7 +10,6 @@ use rayon::prelude::*;
 
 use crate::dtype::DType;
 use crate::fits::{Compression, FitsFile, FitsWriter};
-use crate::pixels::{Pixels, shaped};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::tiles::{Control, Numbers, Part, Sink, Tile};
@@ -137,17 +136,6 @@ pub(crate) fn spools(planes: &[Plane], settings: &Settings) -> bool {
     let pixel: usize = packed.iter().map(|p| p.format().size()).sum::<usize>() + PIXEL_BYTES;
     let crosswise = packed.iter().any(|p| p.is_crosswise());
     band > BAND_PIXELS || (2 * pixel * band) as u64 > settings.memory / 2 || crosswise
-}
-
-/// Bits of a mask in the type that it is written in.
-pub(crate) fn mask_pixels(mask: Vec<u32>, dtype: DType, shape: &[usize]) -> Result<Pixels> {
-    match dtype {
-        DType::U8 => shaped(mask.into_iter().map(|m| m as u8).collect(), shape),
-        DType::U16 => shaped(mask.into_iter().map(|m| m as u16).collect(), shape),
-        DType::I16 => shaped(mask.into_iter().map(|m| m as i16).collect(), shape),
-        DType::I32 => shaped(mask.into_iter().map(|m| m as i32).collect(), shape),
-        _ => shaped(mask, shape),
-    }
 }
 
 /// Tiles to the images of a file.

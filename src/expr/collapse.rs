@@ -24,12 +24,12 @@ use std::collections::HashMap;
 use super::plan::{Options, Plan, Shared};
 use super::sums::{Places, Sample, Sums};
 use super::{Expr, Node};
-use crate::arrays::MemorySink;
+use crate::arrays::{MemorySink, mask_pixels};
 use crate::calculation::compute;
 use crate::engine::Engine;
 use crate::kernels::stack::Levels;
 use crate::nddata::{NDAstroData, resize};
-use crate::output::{Settings, mask_pixels};
+use crate::output::Settings;
 use crate::real::Real;
 use crate::slice::{AxisSlice, Slice, Slices};
 use crate::tiles::{Counters, Sink, Tile};
@@ -192,7 +192,7 @@ impl Collapse<'_> {
             nd = nd.with_variance(real(variance)?)?;
         }
         if let Some(dtype) = plan.mask {
-            nd = nd.with_mask(mask_pixels(sums.mask, dtype, &shape)?)?;
+            nd = nd.with_mask(mask_pixels(&sums.mask, dtype, &shape)?)?;
         }
         Ok(nd)
     }

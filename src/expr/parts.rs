@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::collapse::{axes_of, left};
 use super::{Correlation, Expr, Node};
 use crate::nddata::NDAstroData;
+use crate::output::bytes_read;
 use crate::slice::{AxisSlice, Slices};
 use crate::{Error, Result};
 
@@ -21,6 +22,12 @@ pub(super) fn operands(expr: &Expr) -> Vec<&Expr> {
 pub(crate) fn leaves(root: &Expr) -> Vec<NDAstroData> {
     let leaf = |e: Expr| if let Node::Leaf(nd) = e.node() { Some(NDAstroData::clone(nd)) } else { None };
     walk(root).into_iter().filter_map(leaf).collect()
+}
+
+/// Bytes of headers and of pixels read so far in all files of these expressions.
+pub(crate) fn read_so_far(expressions: &[Expr]) -> (u64, u64) {
+    let leaves: Vec<NDAstroData> = expressions.iter().flat_map(leaves).collect();
+    bytes_read(leaves.iter().flat_map(NDAstroData::planes))
 }
 
 /// numpy's rule for two shapes.

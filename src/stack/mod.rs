@@ -368,9 +368,10 @@ impl Stack {
         self.check_levels()
     }
 
-    /// The frames of an extension as expressions.
+    /// The frames of an extension as expressions; none for containers that nobody wants as such.
     fn expressions_of(&self, containers: &[NDAstroData], extension: usize) -> Result<Vec<Expr>> {
         match &self.frames {
+            Frames::Containers if !self.has_statistics() => Ok(Vec::new()),
             Frames::Containers => Ok(containers.iter().map(Expr::from).collect()),
             Frames::Expressions(frames) => Ok(frames.clone()),
             Frames::Calibrated(make) => containers.iter().map(|nd| make(nd, extension)).collect(),

@@ -8,11 +8,11 @@ use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::expr::frames::FramesPlan;
-use crate::expr::parts::leaves;
+use crate::expr::parts::read_so_far;
 use crate::fits::{Compression, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Method};
 use crate::nddata::NDAstroData;
-use crate::output::{FileSink, Target, bytes_read};
+use crate::output::{FileSink, Target};
 use crate::plane::Plane;
 use crate::tiles::Counters;
 use crate::unit::Unit;
@@ -58,12 +58,9 @@ impl Plan {
         let dragons = stack.flavour == Flavour::Dragons;
         let expressions = stack.expressions_of(&frames, extension)?;
         let levels = || -> Result<(Vec<Affine>, u64)> {
-            let read = || {
-                bytes_read(expressions.iter().flat_map(leaves).collect::<Vec<_>>().iter().flat_map(|l| l.planes())).1
-            };
-            let before = read();
+            let before = read_so_far(&expressions).1;
             let affine = stack.affine(&frames, &expressions, engine)?;
-            Ok((affine, read() - before))
+            Ok((affine, read_so_far(&expressions).1 - before))
         };
         if let Some(computed) = stack.computed(&expressions, engine, counters)? {
             let method = stack.method(computed.own_variance, counters, || {

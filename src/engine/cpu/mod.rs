@@ -442,13 +442,12 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 {
                     let (method, affine, levels) = (&stack.method, stack.affine, &stack.levels);
                     let frame = |f| self.bytes(stack, f, &range);
-                    let out_of_all = out.part(0..range.len());
+                    let all = out.part(0..range.len());
+                    let stream = stream::Stream { frame, form, method, affine, levels, sums, out: all };
                     if let Way::Ordered(..) = self.way {
-                        let out = out_of_all;
-                        ordered::ordered(ordered::Ordered { frame, form, method, affine, levels, sums, room, out });
+                        ordered::ordered(ordered::Ordered { stream, room });
                     } else {
-                        let out = out_of_all;
-                        stream::stream(stream::Stream { frame, form, method, affine, levels, sums, out });
+                        stream::stream(stream);
                     }
                     if (sums.rest.len() * BLOCK + sums.again) * 2 > range.len() {
                         most.store(false, Ordering::Relaxed);

@@ -11,9 +11,9 @@ use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::dtype::DType;
 use crate::engine::CpuEngine;
 use crate::kernels::expr::{self, wgsl};
+use crate::kernels::stack::minmax_part;
 use crate::kernels::stack::wgsl::{self as stack_wgsl, Has, Raw};
 use crate::kernels::stack::{self, Affine, Combine, Reject, Tally};
-use crate::kernels::stack::{lmedian_factor, median_factor, minmax_part};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
 use crate::{Error, Result};
@@ -420,19 +420,15 @@ fn rows<T: Real>(job: &Stacking<'_>) -> Vec<u8> {
         _ => [zero; 2],
     };
     rows.extend(clip);
+    let factor = job.method.combine.factor();
     for n in 0..=job.count() {
-        let factor = match job.method.combine {
-            Combine::Median => median_factor(n),
-            Combine::LMedian => lmedian_factor(n),
-            _ => 1.0,
-        };
         let [low, high] = match &job.method.reject {
             Reject::MinMax { nlow, nhigh } => {
                 [*nlow, *nhigh].map(|of| T::from_f64(minmax_part(n, of, job.count()) as f64))
             }
             _ => zero,
         };
-        rows.extend([split(factor), [low, high]]);
+        rows.extend([split(factor(n)), [low, high]]);
     }
     bytemuck::cast_slice(&rows.concat()).to_vec()
 }

@@ -2,9 +2,9 @@
 //!
 //! What a pass needs of the samples that are left are their number, their sum and that of their squares. Samples of f32 and
 //! of integers are summed once, in f64, and what a pass rejects is taken from the sums. Of integers they stay exact. Of f32,
-//! whose differences from the median of the first pass are summed, the rounding of a square that is gone stays behind: where what is left of the
-//! sum is less than [`LEFT_OF_SQUARES`] of it, it is formed anew, so that sigma is right to n 2^-33. Samples of f64 are
-//! summed anew in each pass.
+//! whose differences from the median of the first pass are summed, the rounding of a square that is gone stays behind: where
+//! what is left of the sum is less than [`LEFT_OF_SQUARES`] of it, it is formed anew, so that sigma is right to n 2^-33.
+//! Samples of f64 are summed anew in each pass.
 
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
@@ -20,7 +20,6 @@ use crate::real::Real;
 
 /// So small a part of a sum of squares has lost too many digits.
 const LEFT_OF_SQUARES: f64 = 1.0 / (1 << 20) as f64;
-
 /// n times a sum of squares of so many integers of 16 bits is exact, whatever they are; of more where they lie together.
 const EXACT_FRAMES: usize = 1024;
 /// What f32 may lose of a sum of 64 squares, and more.
@@ -49,7 +48,7 @@ pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range)
 
 /// Clips samples of f32. Mostly none is out, and that can be seen at half the cost.
 #[inline(always)]
-pub(super) fn narrow_single<K: Ordered>(column: Column<'_, K>, clip: &Clip, all: Left) -> Left {
+fn narrow_single<K: Ordered>(column: Column<'_, K>, clip: &Clip, all: Left) -> Left {
     if clip.mclip && all.doubt(column, clip) == 0 { all } else { narrow(column, clip, all).left }
 }
 

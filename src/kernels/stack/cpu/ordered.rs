@@ -10,12 +10,12 @@
 use super::Pixels;
 use super::combine::share;
 use super::samples::BLOCK;
-use super::stream::{Bytes, Form, Sums};
+use super::stream::{Bytes, Form, Stream, Sums};
 use crate::dtype::DType;
 use crate::kernels::stack::clip::Lanes;
 use crate::kernels::stack::order::{Column, GROUP, Key, sort};
 use crate::kernels::stack::sigclip::{Left, narrow};
-use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Levels, Method, Out, Reject};
+use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Method, Out, Reject};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
 
@@ -62,16 +62,8 @@ impl Room {
 
 /// Frames on their way to their result.
 pub(crate) struct Ordered<'a, T, F> {
-    /// The bytes of a frame.
-    pub frame: F,
-    pub form: Form,
-    pub method: &'a Method,
-    /// One per frame.
-    pub affine: &'a [Affine],
-    pub levels: &'a Levels,
-    pub sums: &'a mut Sums,
+    pub stream: Stream<'a, T, F>,
     pub room: &'a mut Room,
-    pub out: Out<'a, T>,
 }
 
 /// The results of a piece. What is left over is in `sums.rest`, and was not written.
@@ -82,7 +74,8 @@ pub(crate) fn ordered<'b, T: Real, F: Fn(usize) -> Bytes<'b>>(ordered: Ordered<'
 impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Ordered<'_, T, F> {
     #[inline(always)]
     fn run(self) {
-        let Ordered { frame, form, method, affine, levels, sums, room, mut out } = self;
+        let Ordered { stream, room } = self;
+        let Stream { frame, form, method, affine, levels, sums, mut out } = stream;
         let (n, frames) = (out.data.len(), affine.len());
         // Once: pixels that are summed again go to all of them.
         let planes: Vec<Bytes<'b>> = (0..frames).map(frame).collect();
