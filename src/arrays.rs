@@ -1,9 +1,10 @@
-//! Where results go in memory: whole arrays, which tiles are copied to. The CPU engine's threads copy what they computed
-//! themselves: the first touch of a large array takes as long as computing what goes there, so all of them do it.
+//! Where results go in memory: whole arrays, which tiles are copied to. The CPU engine's threads compute right into them:
+//! the first touch of a large array takes as long as computing what goes there, so all of them do it.
 
 use std::ops::Range;
 
 use crate::dtype::DType;
+use crate::kernels::stack::{Out, Tally};
 use crate::pixels::{Element, Pixels, shaped};
 use crate::real::Real;
 use crate::tiles::{Numbers, Outputs, Part, Sink, Tile};
@@ -187,6 +188,9 @@ impl<T: Real> Sink<T> for MemorySink<T> {
     }
 }
 
+/// Planes of words that a result may have.
+pub(crate) const WORDS: usize = 5;
+
 /// Some numbers of a plane of the result.
 enum SomeNumbers<'a, T> {
     Reals(&'a mut [T]),
@@ -245,6 +249,60 @@ impl<T: Real> Room<'_, T> {
                 (SomeNumbers::Reals(to), Numbers::Reals(from)) => to.copy_from_slice(from),
                 (SomeNumbers::Words(mut to), Numbers::Words(from)) => to.take(from),
                 _ => {}
+            }
+        }
+    }
+
+    /// Has all pixels computed where they go; words that are narrower there come by way of `own`. With `short` a mask of 16-bit
+    /// words is handed out as it is.
+    pub(crate) fn fill(
+        self,
+        own: &mut [Vec<u32>; WORDS],
+        short: bool,
+        tally: &mut Tally,
+        compute: impl FnOnce(Out<'_, T>, Option<&mut [u16]>),
+    ) {
+        let mut out = Out::of(&mut [], &mut [], &mut [], tally);
+        let mut mask = None;
+        let mut narrow: [Option<SomeWords<'_>>; WORDS] = Default::default();
+        let mut places = own.iter_mut().zip(&mut narrow);
+        for (part, numbers) in self.planes {
+            match numbers {
+                SomeNumbers::Reals(to) => match part {
+                    Part::Data => out.data = to,
+                    Part::Variance => out.variance = to,
+                    Part::Scatter => out.scatter = to,
+                    Part::Ratio => out.ratio = to,
+                    Part::Weight => out.weight = to,
+                    Part::Mask | Part::Good | Part::Low | Part::High | Part::Rejected => {}
+                },
+                SomeNumbers::Words(SomeWords::U16(to)) if short && part == Part::Mask => mask = Some(to),
+                SomeNumbers::Words(words) => {
+                    let to = match part {
+                        Part::Mask => &mut out.mask,
+                        Part::Good => &mut out.good,
+                        Part::Low => &mut out.low,
+                        Part::High => &mut out.high,
+                        Part::Rejected => &mut out.rejected,
+                        Part::Data | Part::Variance | Part::Scatter | Part::Ratio | Part::Weight => continue,
+                    };
+                    match (words, places.next()) {
+                        (SomeWords::U32(words), _) => *to = words,
+                        (words, Some((own, narrow))) => {
+                            own.resize(words.len(), 0);
+                            *to = own;
+                            *narrow = Some(words);
+                        }
+                        // There are no more kinds of words than places.
+                        (_, None) => {}
+                    }
+                }
+            }
+        }
+        compute(out, mask);
+        for (words, own) in narrow.into_iter().zip(own) {
+            if let Some(mut words) = words {
+                words.take(own);
             }
         }
     }

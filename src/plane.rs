@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::dtype::{DType, PixelFormat};
 use crate::fits::{Header, Section};
 use crate::kernels::decode;
-use crate::pixels::Pixels;
+use crate::pixels::{Element, Pixels};
 use crate::real::Real;
 use crate::slice::AxisSlice;
 use crate::view::View;
@@ -335,9 +335,9 @@ impl Plane {
     }
 
     /// The values of pixels `flat` in C order, where they lie in memory as they are.
-    pub(crate) fn values<T: Real>(&self, flat: Range<usize>) -> Option<&[T]> {
+    pub(crate) fn values<V: Element + bytemuck::Pod>(&self, flat: Range<usize>) -> Option<&[V]> {
         let Source::Memory(pixels) = &self.source else { return None };
-        if self.transform != Transform::None || pixels.dtype() != T::DTYPE {
+        if self.transform != Transform::None || pixels.dtype() != V::DTYPE {
             return None;
         }
         bytemuck::try_cast_slice(self.slice(flat)?).ok()

@@ -42,3 +42,19 @@ fn avx512<L: Loop>(body: L) {
 fn avx2<L: Loop>(body: L) {
     body.run();
 }
+
+/// Bytes of a line of a cache.
+const LINE: usize = 64;
+
+/// Tells the processor that these numbers are read soon, where it can be told.
+#[inline(always)]
+pub(crate) fn ahead<V>(numbers: &[V]) {
+    #[cfg(target_arch = "x86_64")]
+    for number in numbers.iter().step_by((LINE / size_of::<V>()).max(1)) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint; it reads nothing and changes nothing, and the address is that of a reference.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
+}

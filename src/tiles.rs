@@ -363,7 +363,8 @@ pub(crate) fn run<T: Real + Default>(
     if let Engine::Cpu(engine) = engine
         && sink.room(0..0).is_some()
     {
-        return in_place(engine, job, control, sink);
+        // On a thread of the engine's, so that no tile waits for one to wake.
+        return engine.install(|| in_place(engine, job, control, sink));
     }
     std::thread::scope(|scope| {
         let (full_tx, full_rx) = sync_channel::<Tile<T>>(BUFFERS);

@@ -88,7 +88,7 @@ impl Bench {
             let out = Out::of(&mut cube.data[at], variance, mask, &mut tally);
             let more = &mut cube.shared[plane * stride..(plane + planes) * stride];
             let lent = expr::Lent::default();
-            Expr::<T>::cpu(expr::Task { program, sheet: &mut self.sheet, lent, out, more, stride });
+            Expr::<T>::cpu(expr::Task { program, sheet: &mut self.sheet, lent, short: None, out, more, stride });
             plane += planes;
             self.exchange(program);
         }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bench::Bench;
 use rayon::prelude::*;
 
-use crate::arrays::Room;
+use crate::arrays::{Room, WORDS};
 use crate::dtype::PixelFormat;
 use crate::kernels::Kernel;
 use crate::kernels::decode::{self, Decode};
@@ -50,7 +50,7 @@ impl CpuEngine {
         self.pool.as_ref().map_or_else(rayon::current_num_threads, |p| p.current_num_threads())
     }
 
-    fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+    pub(crate) fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
             Some(pool) => pool.install(f),
             None => f(),
@@ -157,8 +157,10 @@ pub(crate) struct Run<'a, T> {
     tile: usize,
     next: Range<usize>,
     desks: Mutex<Vec<Desk<T>>>,
-    /// Tiles of pieces, for results that stay in memory.
-    tiles: Mutex<Vec<Tile<T>>>,
+    /// Words of pieces whose results stay in memory, before they are narrowed.
+    words: Mutex<Vec<[Vec<u32>; WORDS]>>,
+    /// Whether the masks of an expression are 16-bit words in memory.
+    short: bool,
     /// Bytes of all desks.
     desk_bytes: u64,
     /// Stored numbers of the tile of those inputs that must be decoded first.
@@ -223,10 +225,12 @@ impl<'a, T: Real + Default> Run<'a, T> {
             return Err(Error::Budget { needed, budget: memory });
         }
         let desk_bytes = desks(piece);
-        let (desks, tiles) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let (desks, words) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
+        let short = matches!(&job.work, Work::Expr(program)
+            if program.masks.iter().all(|&mask| job.inputs[mask].values::<u16>(0..0).is_some()));
         let cube = piece;
         let piece = if stored > 0 { stored } else { piece };
-        Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, tiles, desk_bytes, staged, released: 0 })
+        Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, words, short, desk_bytes, staged, released: 0 })
     }
 
     /// Bytes of buffers besides tiles.
@@ -253,7 +257,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         tile.tally = this.engine.install(|| {
             let one = |(i, mut planes): (usize, Pieces<'_, T>)| {
                 let mut tally = Tally::default();
-                this.piece(start + i * piece, planes.out(&mut tally));
+                this.piece(start + i * piece, planes.out(&mut tally), None);
                 tally
             };
             outs.into_par_iter().map(one).sum()
@@ -266,20 +270,16 @@ impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn collect_in_place(&mut self, room: Room<'_, T>) -> Result<Tally> {
         let range = self.next.clone();
         self.stage(&range)?;
-        let (piece, outputs) = (self.piece, self.job.outputs);
+        let piece = self.piece;
         let rooms: Vec<_> = room.into_pieces(piece).into_iter().enumerate().collect();
         let this = &*self;
         let tally = this.engine.install(|| {
             let one = |(i, room): (usize, Room<'_, T>)| {
                 let start = range.start + i * piece;
-                let mut own = this.take_tile();
-                own.prepare(start..range.end.min(start + piece), outputs);
+                let mut own = this.take_words();
                 let mut tally = Tally::default();
-                for mut planes in pieces(&mut own, piece) {
-                    this.piece(start, planes.out(&mut tally));
-                }
-                room.take(&own);
-                this.tiles.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+                room.fill(&mut own, this.short, &mut tally, |out, short| this.piece(start, out, short));
+                this.words.lock().unwrap_or_else(PoisonError::into_inner).push(own);
                 tally
             };
             rooms.into_par_iter().map(one).sum()
@@ -290,12 +290,19 @@ impl<'a, T: Real + Default> Run<'a, T> {
 
     /// Pixels to be computed at once if no tile of them is held; with little memory as many as of one that is.
     pub(crate) fn pixels_in_place(&self) -> usize {
-        if self.staged.is_empty() && self.tile == TILE_PIXELS { PIXELS_IN_PLACE } else { self.tile }
+        if !self.staged.is_empty() || self.tile < TILE_PIXELS {
+            return self.tile;
+        }
+        // What is in memory need not be told of ahead, nor let go.
+        if self.job.inputs.iter().all(|p| p.section().is_none()) { 8 * PIXELS_IN_PLACE } else { PIXELS_IN_PLACE }
     }
 
     /// Reads what must be decoded first.
     fn stage(&mut self, range: &Range<usize>) -> Result<()> {
         let (inputs, staged) = (&self.job.inputs, &mut self.staged);
+        if staged.is_empty() {
+            return Ok(());
+        }
         self.engine.install(|| {
             staged.par_iter_mut().try_for_each(|(i, bytes)| {
                 let plane = inputs[*i];
@@ -310,7 +317,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
     fn release(&mut self, range: &Range<usize>) {
         let inputs = &self.job.inputs;
         let read = self.released..range.end;
-        let bytes = inputs.iter().map(|p| p.format().size()).sum::<usize>();
+        let bytes = inputs.iter().filter(|p| p.section().is_some()).map(|p| p.format().size()).sum::<usize>();
         if read.start <= range.start && read.len().saturating_mul(bytes) >= RELEASE_BYTES {
             self.engine.install(|| inputs.par_iter().for_each(|p| p.done_with(read.clone())));
             self.released = range.end;
@@ -338,7 +345,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             own.prepare(run.clone(), this.job.outputs);
             let mut tally = Tally::default();
             for (i, mut planes) in pieces(&mut own, this.piece).into_iter().enumerate() {
-                this.piece(run.start + i * this.piece, planes.out(&mut tally));
+                this.piece(run.start + i * this.piece, planes.out(&mut tally), None);
             }
             own.tally = tally;
             own
@@ -412,8 +419,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
         stream::Bytes { data: plane(DATA), variance: plane(VARIANCE), mask: plane(MASK) }
     }
 
-    /// The pixels from `start` on, as many as `out` holds.
-    fn piece(&self, start: usize, mut out: Out<'_, T>) {
+    /// The pixels from `start` on, as many as `out` holds; their mask goes to `short` where there is one.
+    fn piece(&self, start: usize, mut out: Out<'_, T>, short: Option<&mut [u16]>) {
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
         match (&self.job.work, &mut desk) {
@@ -480,10 +487,16 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     narrow: self.reals(&program.narrow, &range, &mut sheet.narrow),
                     wide: self.reals(&program.wide, &range, &mut sheet.wide),
                 };
-                for (slot, &input) in program.masks.iter().enumerate() {
-                    self.mask(input, &range, &mut sheet.masks[slot][..range.len()]);
+                let short = short.map(|out| {
+                    let mask = |&input: &usize| self.job.inputs[input].values::<u16>(range.clone()).unwrap_or_default();
+                    expr::Short { masks: program.masks.iter().map(mask).collect(), out }
+                });
+                if short.is_none() {
+                    for (slot, &input) in program.masks.iter().enumerate() {
+                        self.mask(input, &range, &mut sheet.masks[slot][..range.len()]);
+                    }
                 }
-                Expr::<T>::cpu(expr::Task { program, sheet, lent, out, more: &mut [], stride: 0 });
+                Expr::<T>::cpu(expr::Task { program, sheet, lent, short, out, more: &mut [], stride: 0 });
             }
             // A desk is made for the work of its run.
             _ => unreachable!("a desk of other work"),
@@ -491,9 +504,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
     }
 
-    /// A tile of a piece that is free, or a new one.
-    fn take_tile(&self) -> Tile<T> {
-        self.tiles.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    /// Room for the words of a piece that is free, or new.
+    fn take_words(&self) -> [Vec<u32>; WORDS] {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     /// A desk that is free, or a new one: there are never more than threads.

@@ -22,12 +22,13 @@
 //! "Data Reduction and Error Analysis", chapter 3; JCGM 100:2008 (GUM), section 5.
 
 mod cpu;
+mod direct;
 pub(crate) mod wgsl;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use cpu::{LANES, Lent, Sheet, Task};
+pub(crate) use cpu::{LANES, Lent, Sheet, Short, Task};
 
 use crate::kernels::Kernel;
 use crate::real::Real;
@@ -157,7 +158,7 @@ impl Program {
 
     /// Bytes of all registers of a thread.
     pub(crate) fn register_bytes(&self) -> usize {
-        cpu::LANES * (8 * self.registers + 4 * self.mask_steps.len())
+        cpu::LANES * (8 * self.registers + 6 * self.mask_steps.len())
     }
 
     /// Whether the masks are joined by a function of the user's.
