@@ -230,7 +230,21 @@ impl<'a, T: Real + Default> Run<'a, T> {
             if program.masks.iter().all(|&mask| job.inputs[mask].values::<u16>(0..0).is_some()));
         let cube = piece;
         let piece = if stored > 0 { stored } else { piece };
-        Ok(Run { engine, job, piece, cube, way, tile, next: 0..0, desks, words, short, desk_bytes, staged, released: 0 })
+        Ok(Run {
+            engine,
+            job,
+            piece,
+            cube,
+            way,
+            tile,
+            next: 0..0,
+            desks,
+            words,
+            short,
+            desk_bytes,
+            staged,
+            released: 0,
+        })
     }
 
     /// Bytes of buffers besides tiles.

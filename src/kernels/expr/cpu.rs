@@ -103,6 +103,10 @@ impl<T: Real> Loop for Task<'_, T> {
             let count = LANES.min(n - start);
             let pixels = start..start + count;
             let mut soon = Soon { pixels: n.min(start + AHEAD)..n.min(start + AHEAD + LANES), next: 0 };
+            // Lines of a cache that are written to are read first.
+            ahead(out.data.get(soon.pixels.clone()).unwrap_or_default());
+            ahead(out.variance.get(soon.pixels.clone()).unwrap_or_default());
+            ahead(short_out.as_deref().and_then(|out| out.get(soon.pixels.clone())).unwrap_or_default());
             let data = &mut out.data[pixels.clone()];
             let variance = out.variance.get_mut(pixels.clone()).unwrap_or_default();
             let (mut store_data, mut store_variance) = (true, program.variance.is_some());

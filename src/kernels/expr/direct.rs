@@ -24,11 +24,29 @@ pub(super) enum Into {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pass {
     /// A sample into a register, for steps that want it there.
-    Load { to: usize, from: Slot },
-    One { op: One, to: usize, a: Arg },
-    Two { op: Two, into: Into, a: Operand, b: Operand },
+    Load {
+        to: usize,
+        from: Slot,
+    },
+    One {
+        op: One,
+        to: usize,
+        a: Arg,
+    },
+    Two {
+        op: Two,
+        into: Into,
+        a: Operand,
+        b: Operand,
+    },
     /// The same plus another number.
-    Plus { op: Two, into: Into, a: Operand, b: Operand, c: Operand },
+    Plus {
+        op: Two,
+        into: Into,
+        a: Operand,
+        b: Operand,
+        c: Operand,
+    },
 }
 
 /// A program as passes. They are right where no variance is below zero; what must be looked at to know is `variances`.
