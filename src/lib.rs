@@ -74,8 +74,8 @@ pub use output::{DEFAULT_MEMORY, Progress};
 pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
-    BitNames, Clip, Combine, ExplainedPass, ExplainedResult, ExplainedSample, Explanation, ExtensionPlan, Fate,
-    Flavour, Hierarchy, Level, Map, Reject, Stack, StackPlan, VarianceFrom,
+    BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
+    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Reject, Stack, StackPlan, VarianceFrom,
 };
 pub use stats::{DeviceSeconds, Stats};
 pub use unit::Unit;

@@ -13,8 +13,8 @@ use super::{Common, EngineChoice};
 use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
-    AstroData, BitNames, Clip, Combine, Engine, Error, Flavour, Hierarchy, Level, Map, NDAstroData, Reject, Result,
-    Slices, Stack, VarianceFrom,
+    AstroData, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map, NDAstroData,
+    Reject, Result, Slices, Stack, VarianceFrom,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,6 +25,18 @@ enum RejectArg {
     Varclip,
     /// By the median absolute deviation; on the CPU
     Madclip,
+    /// By the noise of the detector; with --gain and --read-noise; on the CPU
+    Ccdclip,
+    /// The same, of what is above alone; on the CPU
+    Crreject,
+    /// By the spread of winsorised samples; on the CPU
+    Winsorised,
+    /// By the distance of a sample of one rank from the median; on the CPU
+    Pclip,
+    /// What is outside of two percentiles; on the CPU
+    Percentile,
+    /// What is outside of two values; on the CPU
+    Threshold,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,19 +66,19 @@ pub(super) struct MethodArgs {
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
-    /// sigclip, varclip, madclip: standard deviations below the centre that stay [default: 3]
+    /// sigclip, varclip, madclip, ccdclip, winsorised, pclip: standard deviations below the centre that stay [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     lsigma: Option<f64>,
-    /// sigclip, varclip, madclip: standard deviations above the centre that stay [default: 3]
+    /// The same above the centre; crreject too [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     hsigma: Option<f64>,
-    /// sigclip, varclip, madclip: most passes [default: until nothing more is rejected, at most 100]
+    /// sigclip, varclip, madclip, ccdclip, crreject, winsorised: most passes [default: until nothing more is rejected, at most 100]
     #[arg(long, value_name = "N")]
     max_iters: Option<u32>,
-    /// sigclip, varclip: the centre is the median [default]
+    /// sigclip, varclip, ccdclip, crreject: the centre is the median [default]
     #[arg(long, overrides_with = "no_mclip")]
     mclip: bool,
-    /// sigclip, varclip: the centre is the mean
+    /// sigclip, varclip, ccdclip, crreject: the centre is the mean
     #[arg(long, action = ArgAction::SetTrue)]
     no_mclip: bool,
     /// minmax: lowest samples to leave out, of as many as there are frames [default: 0]
@@ -75,6 +87,21 @@ pub(super) struct MethodArgs {
     /// minmax: highest samples to leave out, of as many as there are frames [default: 0]
     #[arg(long, value_name = "N")]
     nhigh: Option<usize>,
+    /// ccdclip, crreject: what pixels differ by in their sensitivity, as a part of their light [default: 0]
+    #[arg(long, value_name = "S", value_parser = sigma, allow_hyphen_values = true)]
+    sensitivity: Option<f64>,
+    /// pclip: samples above the median (below it, if negative), or as a part of those on that side [default: -0.5]
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    pclip: Option<f64>,
+    /// percentile: the lower and the higher one; threshold: least and largest value, inf for none
+    #[arg(long, value_name = "LOW,HIGH", value_parser = limits, allow_hyphen_values = true)]
+    limits: Option<(f64, f64)>,
+    /// Clipping leaves at least so many samples of a pixel; on the CPU
+    #[arg(long, value_name = "N")]
+    nkeep: Option<usize>,
+    /// Clipping rejects at most so many samples of a pixel; on the CPU
+    #[arg(long, value_name = "N")]
+    maxrej: Option<usize>,
     /// Whose rules the rejection goes by
     #[arg(long, value_enum, default_value = "stable")]
     flavour: FlavourArg,
@@ -139,6 +166,13 @@ fn sigma(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
+/// Two numbers; infinite ones too.
+fn limits(text: &str) -> std::result::Result<(f64, f64), String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|x| !x.is_nan());
+    let two = text.split_once(',').and_then(|(low, high)| Some((number(low)?, number(high)?)));
+    two.ok_or_else(|| format!("{text:?} is not two numbers"))
+}
+
 impl MethodArgs {
     fn clip(&self) -> Clip {
         let default = Clip::default();
@@ -151,12 +185,18 @@ impl MethodArgs {
     }
 
     /// The rejection. What belongs to another is refused.
-    fn reject(&self) -> Result<Reject> {
-        let by_centre = matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
-        let clips = by_centre || self.reject == RejectArg::Madclip;
+    fn reject(&self, inputs: &[AstroData]) -> Result<Reject> {
+        let of_noise = matches!(self.reject, RejectArg::Ccdclip | RejectArg::Crreject);
+        let by_centre = of_noise || matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
+        let clips = by_centre || matches!(self.reject, RejectArg::Madclip | RejectArg::Winsorised);
+        let above = clips || self.reject == RejectArg::Pclip;
+        let limited = matches!(self.reject, RejectArg::Percentile | RejectArg::Threshold);
         let given = [
-            ("--lsigma", self.lsigma.is_some(), clips),
-            ("--hsigma", self.hsigma.is_some(), clips),
+            ("--lsigma", self.lsigma.is_some(), above && self.reject != RejectArg::Crreject),
+            ("--hsigma", self.hsigma.is_some(), above),
+            ("--sensitivity", self.sensitivity.is_some(), of_noise),
+            ("--pclip", self.pclip.is_some(), self.reject == RejectArg::Pclip),
+            ("--limits", self.limits.is_some(), limited),
             ("--max-iters", self.max_iters.is_some(), clips),
             ("--mclip", self.mclip, by_centre),
             ("--no-mclip", self.no_mclip, by_centre),
@@ -167,6 +207,8 @@ impl MethodArgs {
         if let Some((option, ..)) = given.iter().find(|(_, given, belongs)| *given && !belongs) {
             return Err(Error::Parameter(format!("{option} does not go with --reject {name}")));
         }
+        let sigma = |given: Option<f64>| given.unwrap_or(Clip::default().hsigma);
+        let both = || self.limits.ok_or_else(|| Error::Parameter(format!("--reject {name} needs --limits")));
         Ok(match self.reject {
             RejectArg::None => Reject::None,
             RejectArg::Minmax => {
@@ -175,13 +217,41 @@ impl MethodArgs {
             RejectArg::Sigclip => Reject::SigClip(self.clip()),
             RejectArg::Varclip => Reject::VarClip(self.clip()),
             RejectArg::Madclip => Reject::MadClip(self.clip()),
+            RejectArg::Ccdclip => Reject::CcdClip(self.clip(), self.noise(inputs)?),
+            RejectArg::Crreject => Reject::CcdClip(Clip { lsigma: f64::INFINITY, ..self.clip() }, self.noise(inputs)?),
+            RejectArg::Winsorised => Reject::Winsorised(self.clip()),
+            RejectArg::Pclip => {
+                Reject::PClip { lsigma: sigma(self.lsigma), hsigma: sigma(self.hsigma), at: self.pclip.unwrap_or(-0.5) }
+            }
+            RejectArg::Percentile => both().map(|(low, high)| Reject::Percentile { low, high })?,
+            RejectArg::Threshold => both().map(|(low, high)| Reject::Threshold { low, high })?,
         })
     }
 
-    /// The engine: that flavour has one alone.
+    /// The noise of the detector, which must be that of all frames.
+    fn noise(&self, inputs: &[AstroData]) -> Result<DetectorNoise> {
+        let (Some(gain), Some(read_noise)) = (&self.gain, &self.read_noise) else {
+            return Err(Error::Parameter("ccdclip and crreject need --gain and --read-noise".into()));
+        };
+        let mut found: Option<(f64, f64)> = None;
+        for (input, nd) in inputs.iter().flat_map(|input| input.iter().map(move |nd| (input, nd))) {
+            let one = (gain.of(nd, input.phu())?, read_noise.of(nd, input.phu())?);
+            if found.is_some_and(|other| other != one) {
+                return Err(Error::Parameter("ccdclip and crreject: frames of different gain or read noise".into()));
+            }
+            found = Some(one);
+        }
+        let (gain, read_noise) = found.unwrap_or((1.0, 0.0));
+        Ok(DetectorNoise { gain, read_noise, sensitivity: self.sensitivity.unwrap_or(0.0) })
+    }
+
+    /// The engine: that flavour has one alone, and so have some rejections.
     pub(super) fn engine(&self, common: &Common) -> Result<Engine> {
-        match (self.flavour, common.engine) {
-            (FlavourArg::Dragons, EngineChoice::Auto) if common.adapter.is_none() => Engine::cpu(common.threads),
+        let of_both =
+            [RejectArg::None, RejectArg::Minmax, RejectArg::Sigclip, RejectArg::Varclip].contains(&self.reject);
+        let of_cpu = self.flavour == FlavourArg::Dragons || !of_both || self.nkeep.is_some() || self.maxrej.is_some();
+        match common.engine {
+            EngineChoice::Auto if of_cpu && common.adapter.is_none() => Engine::cpu(common.threads),
             _ => common.engine(),
         }
     }
@@ -226,9 +296,10 @@ impl MethodArgs {
             None => Hierarchy::default(),
         };
         let first = inputs.first().cloned();
+        let reject = self.reject(&inputs)?;
         let mut stack = Stack::of(inputs)
             .combine(self.combine)
-            .reject(self.reject()?)
+            .reject(reject)
             .flavour(match self.flavour {
                 FlavourArg::Stable => Flavour::Stable,
                 FlavourArg::Dragons => Flavour::Dragons,
@@ -245,6 +316,12 @@ impl MethodArgs {
             .use_variance(!self.ignore_variance)
             .use_mask(!self.ignore_mask)
             .memory(common.memory);
+        if let Some(least) = self.nkeep {
+            stack = stack.nkeep(least);
+        }
+        if let Some(most) = self.maxrej {
+            stack = stack.maxrej(most);
+        }
         if let Some(scale) = &self.scale {
             stack = stack.scale_by(scale.clone());
         }

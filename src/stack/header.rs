@@ -1,9 +1,9 @@
 //! What the result of a stack says of itself.
 
 use super::plan::Plan;
-use super::{Clip, Level, Reject, Stack};
+use super::{Clip, DetectorNoise, Level, Reject, Stack};
 use crate::fits::Header;
-use crate::kernels::stack::Affine;
+use crate::kernels::stack::{Affine, Keep};
 use crate::{AstroData, Wcs};
 
 impl Reject {
@@ -18,7 +18,14 @@ impl Reject {
             Reject::None => "none".into(),
             Reject::MinMax { nlow, nhigh } => format!("minmax nlow {nlow} nhigh {nhigh}"),
             Reject::SigClip(c) | Reject::VarClip(c) => clip(c),
-            Reject::MadClip(c) => clip(&Clip { mclip: true, ..*c }),
+            Reject::MadClip(c) | Reject::Winsorised(c) => clip(&Clip { mclip: true, ..*c }),
+            Reject::CcdClip(c, noise) => {
+                let DetectorNoise { gain, read_noise, sensitivity } = noise;
+                format!("{} gain {gain} read-noise {read_noise} sensitivity {sensitivity}", clip(c))
+            }
+            Reject::PClip { lsigma, hsigma, at } => format!("pclip lsigma {lsigma} hsigma {hsigma} pclip {at}"),
+            Reject::Percentile { low, high } => format!("percentile {low},{high}"),
+            Reject::Threshold { low, high } => format!("threshold {low},{high}"),
         }
     }
 }
@@ -50,6 +57,13 @@ impl Stack {
             method.reject.describe(),
             method.flavour.name()
         ));
+        let Keep { least, most_out } = method.keep;
+        if least > 0 {
+            h.push_history(&format!("ndastro nkeep: {least}"));
+        }
+        if let Some(most) = most_out {
+            h.push_history(&format!("ndastro maxrej: {most}"));
+        }
         if self.use_mask {
             h.push_history(&format!("ndastro DQ levels: {}", self.hierarchy.describe(&self.bit_names)));
         }

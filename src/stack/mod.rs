@@ -34,7 +34,7 @@ use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
 use crate::expr::plan::Options;
 use crate::fits::{Header, RawHdu};
-use crate::kernels::stack::{Errors, Method, Shares};
+use crate::kernels::stack::{Errors, Keep, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled};
 use crate::plane::Plane;
@@ -45,7 +45,7 @@ use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
 use crate::writing::{copy, result_file};
 use crate::{AstroData, Error, Expr, Result};
 
-pub use crate::kernels::stack::{Clip, Combine, Flavour, Reject};
+pub use crate::kernels::stack::{Clip, Combine, DetectorNoise, Flavour, Reject};
 
 /// Which variance comes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +83,7 @@ pub struct Stack {
     history: Vec<String>,
     combine: Combine,
     reject: Reject,
+    keep: Keep,
     flavour: Flavour,
     variance_from: VarianceFrom,
     maps: Vec<Map>,
@@ -119,6 +120,7 @@ impl Stack {
             history: Vec::new(),
             combine: Combine::Mean,
             reject: Reject::None,
+            keep: Keep::default(),
             flavour: Flavour::Stable,
             variance_from: VarianceFrom::Auto,
             maps: Vec::new(),
@@ -166,6 +168,19 @@ impl Stack {
     /// Which samples are left out.
     pub fn reject(mut self, reject: Reject) -> Self {
         self.reject = reject;
+        self
+    }
+
+    /// How many samples of a pixel a clipping leaves at least, where there are as many: of those that are out the nearest to
+    /// the median of what is left come back. Not for `MinMax` and `VarClip`. On the CPU only.
+    pub fn nkeep(mut self, least: usize) -> Self {
+        self.keep.least = least;
+        self
+    }
+
+    /// How many samples of a pixel a clipping rejects at most; likewise.
+    pub fn maxrej(mut self, most: usize) -> Self {
+        self.keep.most_out = Some(most);
         self
     }
 
@@ -416,11 +431,24 @@ impl Stack {
             counters.warn([format!("wtmean without variances is mean: {}", why())]);
             combine = Combine::Mean;
         }
-        Ok(Method { combine, reject, flavour: self.flavour, errors })
+        Ok(Method { combine, reject, flavour: self.flavour, errors, keep: self.keep })
     }
 
     /// Whether the rejection has its parameters in their domain.
     fn check_rejection(&self) -> Result<()> {
+        fn expected<T>(name: &str, given: impl std::fmt::Display, what: &str) -> Result<T> {
+            Err(Error::Parameter(format!("{name}: {given}, where {what} is expected")))
+        }
+        let from_0 = |name: &str, x: f64| if x >= 0.0 { Ok(()) } else { expected(name, x, "a number from 0 on") };
+        let sigmas = |low: f64, high: f64| from_0("lsigma", low).and_then(|()| from_0("hsigma", high));
+        let has = matches!(self.reject, Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_));
+        if self.flavour == Flavour::Dragons && !(has && self.keep == Keep::default()) {
+            let what = if has { "nkeep and maxrej" } else { self.reject.name() };
+            return Err(Error::Parameter(format!("flavour dragons has no {what}")));
+        }
+        if self.keep != Keep::default() && !self.reject.is_by_limits() {
+            return Err(Error::Parameter(format!("nkeep and maxrej do not go with {}", self.reject.name())));
+        }
         match self.reject {
             Reject::None => Ok(()),
             Reject::MinMax { nlow, nhigh } if nlow.saturating_add(nhigh) >= self.inputs.len() => {
@@ -428,16 +456,29 @@ impl Stack {
                 Err(Error::Parameter(format!("minmax: nlow {nlow} and nhigh {nhigh} leave nothing of {n} frames")))
             }
             Reject::MinMax { .. } => Ok(()),
-            Reject::MadClip(_) if self.flavour == Flavour::Dragons => {
-                Err(Error::Parameter("flavour dragons has no madclip".into()))
+            Reject::SigClip(clip) | Reject::VarClip(clip) | Reject::MadClip(clip) | Reject::Winsorised(clip) => {
+                sigmas(clip.lsigma, clip.hsigma)
             }
-            Reject::SigClip(clip) | Reject::VarClip(clip) | Reject::MadClip(clip) => {
-                for (name, sigma) in [("lsigma", clip.lsigma), ("hsigma", clip.hsigma)] {
-                    if sigma.is_nan() || sigma < 0.0 {
-                        return Err(Error::Parameter(format!("{name}: {sigma}, where a number from 0 on is expected")));
-                    }
-                }
-                Ok(())
+            Reject::CcdClip(clip, noise) => {
+                sigmas(clip.lsigma, clip.hsigma)?;
+                from_0("read noise", noise.read_noise)?;
+                from_0("sensitivity", noise.sensitivity)?;
+                let positive = noise.gain > 0.0 && noise.gain.is_finite();
+                if positive { Ok(()) } else { expected("gain", noise.gain, "a number above 0") }
+            }
+            Reject::PClip { lsigma, hsigma, at } => {
+                sigmas(lsigma, hsigma)?;
+                let sample = at.is_finite() && at != 0.0;
+                if sample { Ok(()) } else { expected("pclip", at, "a number of samples or a part of them, not 0,") }
+            }
+            Reject::Percentile { low, high } => {
+                let order = low >= 0.0 && low <= high && high <= 100.0;
+                let given = format!("{low} and {high}");
+                if order { Ok(()) } else { expected("percentiles", given, "a lower and a higher one from 0 to 100") }
+            }
+            Reject::Threshold { low, high } => {
+                let given = format!("{low} and {high}");
+                if low <= high { Ok(()) } else { expected("thresholds", given, "a lower and a higher one") }
             }
         }
     }

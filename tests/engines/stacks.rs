@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayD, IxDyn};
 use ndastro::fits::Header;
 use ndastro::{
-    AstroData, Clip, Combine, DType, Engine, Error, Hierarchy, Map, NDAstroData, Reject, Stack, Stats, VarianceFrom,
+    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, Reject, Stack, Stats,
+    VarianceFrom,
 };
 
 use crate::Check;
@@ -45,6 +46,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_undone_where_all_went", undone_where_all_went),
     ("stack_scatter_though_there_are_variances", scatter_though_there_are_variances),
     ("stack_clip_by_deviation", clip_by_deviation),
+    ("stack_clip_by_limits", clip_by_limits),
+    ("stack_keeps_enough", keeps_enough),
     ("stack_noise_of_counts", noise_of_counts),
     ("stack_other_hierarchies", other_hierarchies),
     ("stack_tiles_do_not_matter", tiles_do_not_matter),
@@ -145,8 +148,14 @@ fn rules(combine: Combine, reject: Reject, double: bool) -> Rules {
             Reject::SigClip(c) => judge::Reject::SigClip(clip(c)),
             Reject::VarClip(c) => judge::Reject::VarClip(clip(c)),
             Reject::MadClip(c) => judge::Reject::MadClip(clip(c)),
+            Reject::CcdClip(c, n) => judge::Reject::CcdClip(clip(c), [n.gain, n.read_noise, n.sensitivity]),
+            Reject::Winsorised(c) => judge::Reject::Winsorised(clip(c)),
+            Reject::PClip { lsigma, hsigma, at } => judge::Reject::PClip(lsigma, hsigma, at),
+            Reject::Percentile { low, high } => judge::Reject::Percentile(low, high),
+            Reject::Threshold { low, high } => judge::Reject::Threshold(low, high),
             other => panic!("the oracle has no {other:?}"),
         },
+        keep: (0, usize::MAX),
         double,
     }
 }
@@ -457,6 +466,13 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
         (Combine::LMedian, Reject::None),
         (Combine::Mean, Reject::MinMax { nlow: 1, nhigh: 2 }),
         (Combine::Sum, Reject::MadClip(Clip::default())),
+        (Combine::Mean, Reject::Winsorised(Clip::default())),
+        (
+            Combine::Mean,
+            Reject::CcdClip(Clip::default(), DetectorNoise { gain: 9.0, read_noise: 3.0, sensitivity: 0.0 }),
+        ),
+        (Combine::Median, Reject::Threshold { low: -30_000.0, high: 19_000.0 }),
+        (Combine::Sum, Reject::Percentile { low: 20.0, high: 80.0 }),
         (Combine::Median, Reject::MinMax { nlow: 0, nhigh: 1 }),
         (Combine::Std, Reject::SigClip(Clip { hsigma: 2.2, ..Clip::default() })),
     ];
@@ -494,7 +510,9 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
                 .collect();
             let paths = paths?;
             for (combine, reject) in methods {
-                let of_cpu = matches!(reject, Reject::MadClip(_)) && engine.adapter().is_some();
+                let of_both =
+                    matches!(reject, Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_));
+                let of_cpu = !of_both && engine.adapter().is_some();
                 // So many frames for those alone whose sums they are too many for.
                 let too_many =
                     frames > 1000 && (signed || !matches!(reject, Reject::SigClip(Clip { mclip: false, .. })));
@@ -810,6 +828,90 @@ fn clip_by_deviation(engine: &Engine) -> Result<(), String> {
         for combine in [Combine::Mean, Combine::Median, Combine::WtMean] {
             for clip in rejects {
                 check(engine, &made, &recipe, (combine, Reject::MadClip(clip)), &mut count)?;
+            }
+        }
+    }
+    count.enough()
+}
+
+/// Rejections by limits, about the level that these frames have.
+fn by_limits(level: f64) -> Vec<Reject> {
+    let noise = |gain, read_noise, sensitivity| DetectorNoise { gain, read_noise, sensitivity };
+    vec![
+        Reject::CcdClip(clip(3.0, 3.0, true, None), noise(1.6, 4.5, 0.0)),
+        Reject::CcdClip(clip(1.2, 0.8, false, None), noise(level / 50.0 + 1.0, 2.0, 0.001)),
+        Reject::CcdClip(clip(f64::INFINITY, 2.0, true, Some(2)), noise(0.5, 0.0, 0.02)),
+        Reject::Winsorised(clip(3.0, 3.0, true, None)),
+        Reject::Winsorised(clip(1.5, 1.0, true, Some(3))),
+        Reject::PClip { lsigma: 3.0, hsigma: 3.0, at: -0.5 },
+        Reject::PClip { lsigma: 1.5, hsigma: 1.2, at: 0.7 },
+        Reject::PClip { lsigma: f64::INFINITY, hsigma: 1.0, at: 2.0 },
+        Reject::Percentile { low: 10.0, high: 90.0 },
+        Reject::Percentile { low: 0.0, high: 75.0 },
+        Reject::Threshold { low: level * 0.98, high: level * 1.03 },
+        Reject::Threshold { low: f64::NEG_INFINITY, high: level },
+    ]
+}
+
+/// Frames of many kinds, and their level.
+fn kinds_of_frames() -> Vec<(Recipe, f64)> {
+    let plain = |shape: &[usize], frames| Recipe::new(shape, frames);
+    let at = |recipe: Recipe| {
+        let level = recipe.level;
+        (recipe, level)
+    };
+    vec![
+        at(plain(&[7, 29], 9)),
+        at(plain(&[2, 70], 20)),
+        at(plain(&[1, 33], 100)),
+        at(Recipe { types: vec![Type::F64], level: 1e9, ..plain(&[5, 23], 12) }),
+        at(Recipe { variance: false, mask: false, types: vec![Type::U16], nasty: false, ..plain(&[3, 66], 15) }),
+        at(Recipe { scale: Some((0..8).map(|i| 1.0 + 0.1 * i as f64).collect()), ..plain(&[3, 65], 8) }),
+        at(plain(&[64], 1)),
+        at(plain(&[65], 2)),
+    ]
+}
+
+/// Limits of every kind, of frames with all they can have and of counts.
+fn clip_by_limits(engine: &Engine) -> Result<(), String> {
+    if engine.adapter().is_some() {
+        let frames = pixel(&[1.0, 2.0, 3.0, 50.0], &[], Type::F32);
+        let (_, stats) = Stack::new(frames).reject(by_limits(3.0)[0]).eval(engine).map_err(text)?;
+        let said = stats.warnings.iter().any(|w| w.contains("computed on the CPU"));
+        return if said { Ok(()) } else { Err("nobody said that the CPU did it".into()) };
+    }
+    let mut count = Count::default();
+    for (recipe, level) in kinds_of_frames() {
+        let made = make(&recipe, 37);
+        for reject in by_limits(level) {
+            for combine in [Combine::Mean, Combine::Median, Combine::WtMean] {
+                check(engine, &made, &recipe, (combine, reject), &mut count)?;
+            }
+        }
+    }
+    count.enough()
+}
+
+/// However hard a clipping is, so many are left.
+fn keeps_enough(engine: &Engine) -> Result<(), String> {
+    if engine.adapter().is_some() {
+        return Ok(());
+    }
+    let mut count = Count::default();
+    for (recipe, _) in kinds_of_frames() {
+        let made = make(&recipe, 41);
+        let hard = clip(0.4, 0.5, true, None);
+        for reject in [Reject::SigClip(hard), Reject::MadClip(hard), Reject::Winsorised(hard)] {
+            for (nkeep, maxrej) in [(3, None), (0, Some(1)), (5, Some(4)), (500, None)] {
+                let mut stack = build(&made, &recipe, Combine::Mean, reject).nkeep(nkeep);
+                if let Some(most) = maxrej {
+                    stack = stack.maxrej(most);
+                }
+                let what = |e: String| format!("{reject:?}, nkeep {nkeep}, maxrej {maxrej:?}, {recipe:?}:\n{e}");
+                let got = evaluate(&stack, engine).map_err(what)?;
+                let rules = rules(Combine::Mean, reject, got.double);
+                let rules = Rules { keep: (nkeep, maxrej.unwrap_or(usize::MAX)), ..rules };
+                against(&got, &oracle(&made.samples, &recipe, &rules), Combine::Mean, &mut count).map_err(what)?;
             }
         }
     }

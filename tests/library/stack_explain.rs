@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use ndastro::{Clip, Combine, Explanation, Expr, Fate, Flavour, Hierarchy, Map, Reject, VarianceFrom};
+use ndastro::{Clip, Combine, DetectorNoise, Explanation, Expr, Fate, Flavour, Hierarchy, Map, Reject, VarianceFrom};
 
 use super::*;
 
@@ -47,6 +47,12 @@ fn rejections() -> Vec<Reject> {
     all.extend(clips.map(Reject::SigClip));
     all.extend(clips.map(Reject::VarClip));
     all.extend(clips.map(Reject::MadClip));
+    all.extend(clips.map(Reject::Winsorised));
+    let noise = DetectorNoise { gain: 40.0, read_noise: 20.0, sensitivity: 0.003 };
+    all.extend(clips.map(|clip| Reject::CcdClip(clip, noise)));
+    all.extend([-0.5, 0.9, 2.0].map(|at| Reject::PClip { lsigma: 2.0, hsigma: 1.0, at }));
+    all.push(Reject::Percentile { low: 15.0, high: 100.0 });
+    all.push(Reject::Threshold { low: 99.0, high: 101.5 });
     all
 }
 
@@ -113,12 +119,17 @@ fn explained_pixels_are_those_of_the_stack() {
     for flavour in [Flavour::Stable, Flavour::Dragons] {
         for combine in Combine::ALL {
             for (i, reject) in rejections().into_iter().enumerate() {
-                if flavour == Flavour::Dragons && matches!(reject, Reject::MadClip(_)) {
+                let old =
+                    matches!(reject, Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_));
+                if flavour == Flavour::Dragons && !old {
                     continue;
                 }
                 let frames = ugly(&draw, [4, 5, 9][i % 3], i % 2 == 0, i % 4 != 3);
                 let n = frames.len();
                 let mut stack = Stack::new(frames).combine(combine).reject(reject).flavour(flavour).maps(Map::ALL);
+                if i % 5 == 2 && !matches!(reject, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_)) && !old {
+                    stack = stack.nkeep(2).maxrej(3);
+                }
                 if i % 3 == 1 {
                     stack = stack.scale((0..n).map(|f| 0.9 + 0.07 * f as f64).collect());
                     stack = stack.zero((0..n).map(|f| f as f64 - 1.1).collect());

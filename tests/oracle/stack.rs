@@ -64,12 +64,21 @@ pub enum Reject {
     SigClip(Clip),
     VarClip(Clip),
     MadClip(Clip),
+    /// Gain, read noise, sensitivity.
+    CcdClip(Clip, [f64; 3]),
+    Winsorised(Clip),
+    /// lsigma, hsigma, which sample.
+    PClip(f64, f64, f64),
+    Percentile(f64, f64),
+    Threshold(f64, f64),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub combine: Combine,
     pub reject: Reject,
+    /// At least so many are kept, and at most so many rejected.
+    pub keep: (usize, usize),
     /// The compute type is f64, else f32.
     pub double: bool,
 }
@@ -177,12 +186,139 @@ fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
         Reject::MinMax(nlow, nhigh) => extremes(taken, frames, nlow, nhigh),
         Reject::SigClip(clip) => clipped(taken, &clip, false, rules.double),
         Reject::VarClip(clip) => clipped(taken, &clip, taken[0].w.is_some(), rules.double),
-        Reject::MadClip(clip) => by_deviation(taken, &clip, rules.double),
+        Reject::MadClip(clip) => by_limits(taken, clip.passes, rules.double, |left| {
+            let c = middle(left);
+            let deviations = left.iter().map(|t| Term { y: Pair::from(t.y).plus(c.negated()).rounded().abs(), ..*t });
+            Bounds::about(c, &clip, middle(&deviations.collect::<Vec<_>>()).times(Pair::from(1.482_602_218_505_602)))
+        }),
+        Reject::CcdClip(clip, [gain, read_noise, sensitivity]) => by_limits(taken, clip.passes, rules.double, |left| {
+            let c = if clip.median { middle(left) } else { mean(left) };
+            let light = if c.high > 0.0 { c } else { Pair::from(0.0) };
+            let read = Pair::from(read_noise).divided(Pair::from(gain));
+            let noise = square(read).plus(light.divided(Pair::from(gain)));
+            Bounds::about(c, &clip, root(noise.plus(square(light.times(Pair::from(sensitivity))))))
+        }),
+        Reject::Winsorised(clip) => by_limits(taken, clip.passes, rules.double, |left| {
+            let c = middle(left);
+            Bounds::about(c, &clip, winsorised(left, c))
+        }),
+        Reject::PClip(lsigma, hsigma, at) => by_limits(taken, 1, rules.double, |left| {
+            let (n, c) = (left.len(), middle(left));
+            if n < 3 {
+                return Bounds { centre: c, below: None, above: None };
+            }
+            let steps = if at.abs() < 1.0 { (at.abs() * (n / 2) as f64) as usize } else { at.abs() as usize };
+            // Ranks from 1: the upper of two middle ones is n / 2 + 1, the lower n / 2.
+            let (steps, upper) = (steps.max(1), n / 2 + 1);
+            let lower = if n % 2 == 0 { n / 2 } else { upper };
+            let rank = if at < 0.0 { lower.saturating_sub(steps).max(1) } else { (upper + steps).min(n) };
+            let apart = Pair::from(ranked(left)[rank - 1].y).plus(c.negated());
+            let sigma = if apart.high < 0.0 { apart.negated() } else { apart };
+            Bounds::about(c, &Clip { lsigma, hsigma, median: true, passes: 1 }, sigma)
+        }),
+        Reject::Percentile(low, high) => by_limits(taken, 1, rules.double, |left| {
+            let in_order = ranked(left);
+            let at = |percent: f64| {
+                let place = (left.len() - 1) as f64 * percent / 100.0;
+                let (first, part) = (place.floor() as usize, place - place.floor());
+                let next = in_order[(first + 1).min(left.len() - 1)].y;
+                Pair::from(in_order[first].y).plus(Pair::sum(next, -in_order[first].y).times(Pair::from(part)))
+            };
+            Bounds { centre: Pair::from(0.0), below: Some(at(low).negated()), above: Some(at(high)) }
+        }),
+        Reject::Threshold(low, high) => by_limits(taken, 1, rules.double, |_| Bounds {
+            centre: Pair::from(0.0),
+            below: low.is_finite().then(|| Pair::from(-low)),
+            above: high.is_finite().then(|| Pair::from(high)),
+        }),
     };
     if all.left.is_empty() {
         (all.left, all.low, all.high) = (taken.to_vec(), 0, 0);
     }
+    keep_enough(&mut all, taken, rules.keep);
     all
+}
+
+/// Brings back what must be kept, the nearest to the median first, of equally near ones the lower, equal ones together.
+fn keep_enough(all: &mut Rejection, taken: &[Term], (least, most_out): (usize, usize)) {
+    let c = middle(&all.left);
+    let is_out = |t: &&Term| all.left.iter().all(|l| l.frame != t.frame);
+    let mut out: Vec<Term> = taken.iter().filter(is_out).copied().collect();
+    let apart = |t: &Term| Pair::from(t.y).plus(c.negated());
+    out.sort_by(|a, b| {
+        let (a, b) = (apart(a), apart(b));
+        let far = |p: Pair| if p.high < 0.0 { p.negated() } else { p };
+        let more = far(a).plus(far(b).negated()).high;
+        more.partial_cmp(&0.0).expect("finite").then(a.high.partial_cmp(&b.high).expect("finite"))
+    });
+    let wanted = least.max(taken.len().saturating_sub(most_out)).min(taken.len());
+    let mut last = None;
+    for term in out {
+        if all.left.len() >= wanted && last != Some(term.y) {
+            break;
+        }
+        if apart(&term).high < 0.0 {
+            all.low -= 1
+        } else {
+            all.high -= 1
+        }
+        all.left.push(term);
+        last = Some(term.y);
+    }
+    // Sums are in the order of the frames.
+    all.left.sort_by_key(|t| t.frame);
+}
+
+/// How far from a centre samples may be, if not as far as they like.
+struct Bounds {
+    centre: Pair,
+    below: Option<Pair>,
+    above: Option<Pair>,
+}
+
+impl Bounds {
+    fn about(centre: Pair, clip: &Clip, sigma: Pair) -> Self {
+        let [below, above] = [clip.lsigma, clip.hsigma].map(|k| k.is_finite().then(|| sigma.times(Pair::from(k))));
+        Bounds { centre, below, above }
+    }
+}
+
+/// Standard deviation of n - 1 of winsorised samples: 1.5 sigma to either side, times 1.134, to 0.05 percent.
+fn winsorised(left: &[Term], c: Pair) -> Pair {
+    let n = left.len() as f64;
+    if left.len() < 2 {
+        return Pair::from(f64::MAX);
+    }
+    let deviation = |reach: Option<Pair>| {
+        let brought: Vec<Pair> = left
+            .iter()
+            .map(|t| {
+                let t = Pair::from(t.y).plus(c.negated());
+                match reach {
+                    Some(r) if t.plus(r.negated()).high > 0.0 => r,
+                    Some(r) if t.plus(r).high < 0.0 => r.negated(),
+                    _ => t,
+                }
+            })
+            .collect();
+        let mean = sum(brought.iter().copied()).over(n);
+        root(sum(brought.iter().map(|x| square(x.plus(mean.negated())))).over(n - 1.0))
+    };
+    let mut sigma = deviation(None);
+    for _ in 0..100 {
+        let next = deviation(Some(sigma.times(Pair::from(1.5)))).times(Pair::from(1.134));
+        let change = next.plus(sigma.negated()).high.abs();
+        let found = change <= 0.0005 * sigma.high;
+        sigma = next;
+        if found {
+            break;
+        }
+    }
+    sigma
+}
+
+fn mean(terms: &[Term]) -> Pair {
+    sum(terms.iter().map(|t| Pair::from(t.y))).over(terms.len() as f64)
 }
 
 /// By rank. The sort keeps the order of equals.
@@ -243,37 +379,32 @@ fn clipped(taken: &[Term], clip: &Clip, by_variance: bool, double: bool) -> Reje
     all
 }
 
-/// About the median, by the median absolute deviation.
-fn by_deviation(taken: &[Term], clip: &Clip, double: bool) -> Rejection {
+/// Passes that each find bounds from what is left.
+fn by_limits(taken: &[Term], passes: u32, double: bool, bounds: impl Fn(&[Term]) -> Bounds) -> Rejection {
     let mut all = Rejection { left: taken.to_vec(), low: 0, high: 0, close: false };
-    for _ in 0..clip.passes {
+    for _ in 0..passes {
         if all.left.is_empty() {
             break;
         }
-        let c = middle(&all.left);
-        let from_centre = |t: &Term| Pair::from(t.y).plus(c.negated());
-        let deviations = all.left.iter().map(|t| {
-            let apart = from_centre(t);
-            Term { y: apart.rounded().abs(), ..*t }
-        });
-        let sigma = middle(&deviations.collect::<Vec<_>>()).times(Pair::from(1.482_602_218_505_602));
+        let Bounds { centre, below, above } = bounds(&all.left);
         let mut left = Vec::new();
         for term in &all.left {
-            let t = from_centre(term);
-            let below = t.high < 0.0;
-            let k = if below { clip.lsigma } else { clip.hsigma };
-            if t.high == 0.0 || k.is_infinite() {
-                left.push(*term);
-                continue;
-            }
-            let limit = sigma.times(Pair::from(k));
-            let far = if below { t.negated() } else { t };
-            let edge = c.plus(if below { limit.negated() } else { limit }).rounded();
-            all.close |= (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
-            match (far.plus(limit.negated()).high > 0.0, below) {
-                (false, _) => left.push(*term),
-                (true, true) => all.low += 1,
-                (true, false) => all.high += 1,
+            let t = Pair::from(term.y).plus(centre.negated());
+            let mut beyond = |far: Pair, limit: Option<Pair>, edge: fn(Pair, Pair) -> Pair| {
+                let Some(limit) = limit else { return false };
+                let edge = edge(centre, limit).rounded();
+                let over = far.plus(limit.negated()).high;
+                // One that is exactly on the limit stays, and so does the centre.
+                let near = (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
+                all.close |= near && over != 0.0 && t.high != 0.0;
+                over > 0.0
+            };
+            let low = beyond(t.negated(), below, |c, limit| c.plus(limit.negated()));
+            let high = beyond(t, above, Pair::plus);
+            match (low, high) {
+                (true, _) => all.low += 1,
+                (false, true) => all.high += 1,
+                (false, false) => left.push(*term),
             }
         }
         if left.len() == all.left.len() {
@@ -420,7 +551,7 @@ mod tests {
     const ROUND: f64 = 1e-15;
 
     fn rules(combine: Combine, reject: Reject) -> Rules {
-        Rules { combine, reject, double: true }
+        Rules { combine, reject, keep: (0, usize::MAX), double: true }
     }
 
     fn clip(k: f64, median: bool, passes: u32) -> Clip {
@@ -649,7 +780,7 @@ mod tests {
         // In f32 all three are 16777216; in f64 the last is the largest.
         let all = samples(&[16_777_216.0, 16_777_216.0, 16_777_216.0], Some(&[1.0, 2.0, 3.0]));
         let of = |double| {
-            let rules = Rules { combine: Combine::Max, reject: Reject::None, double };
+            let rules = Rules { combine: Combine::Max, reject: Reject::None, keep: (0, usize::MAX), double };
             stack(&all, &[1.0; 3], &[0.0, 0.25, 0.5], &LEVELS, &rules)
         };
         assert_eq!((of(false).value, of(false).propagated), (16_777_216.0, Some(1.0)));

@@ -18,10 +18,11 @@ pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, varclip};
 use super::levels::UNUSABLE;
+use super::limits::{keep_enough, limited};
 use super::madclip::madclip;
 use super::order::Order;
 use super::sigclip::sigclip;
-use super::{Flavour, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
+use super::{Flavour, Keep, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
 use crate::real::Real;
 use crate::simd::Loop;
 
@@ -208,7 +209,7 @@ impl Pixels {
     fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, method: &Method, scratch: &mut Scratch<T>) {
         let Scratch { level, used, order, .. } = scratch;
         self.range = order.fill(samples, used);
-        let n = self.range.hi;
+        let all = self.range;
         // What is left goes to words of its own, and those of the levels have done their work: in place, LLVM would make
         // stores under a mask of it.
         match &method.reject {
@@ -216,23 +217,26 @@ impl Pixels {
             Reject::MinMax { nlow, nhigh } => {
                 minmax(samples, order, [*nlow, *nhigh], &mut self.range, used, level);
             }
-            Reject::SigClip(clip) => {
-                sigclip(order, clip, &mut self.range);
-                keep_between(samples, order, &self.range, used, level);
-            }
-            Reject::MadClip(clip) => {
-                madclip(order, clip, &mut self.range);
-                keep_between(samples, order, &self.range, used, level);
-            }
             Reject::VarClip(clip) => {
                 (self.low, self.high) = varclip(samples, order, clip, &mut self.range, used, level);
+            }
+            by_limits => {
+                match by_limits {
+                    Reject::SigClip(clip) => sigclip(order, clip, &mut self.range),
+                    Reject::MadClip(clip) => madclip(order, clip, &mut self.range),
+                    other => limited(order, other, &mut self.range),
+                }
+                if method.keep != Keep::default() {
+                    keep_enough(order, method.keep, &all, &mut self.range);
+                }
+                keep_between(samples, order, &self.range, used, level);
             }
         }
         std::mem::swap(used, level);
         if !matches!(method.reject, Reject::VarClip(_)) {
             for i in 0..BLOCK {
                 self.low[i] = self.range.lo[i];
-                self.high[i] = n[i] - self.range.hi[i];
+                self.high[i] = all.hi[i] - self.range.hi[i];
             }
         }
     }

@@ -124,6 +124,63 @@ pub enum Reject {
     /// Those too far from the median by 1.4826 times the median absolute deviation of the samples; the centre is the median
     /// whatever `mclip` says. On the CPU only.
     MadClip(Clip),
+    /// Those too far from the centre by the noise that a detector has at the centre's level. On the CPU only.
+    CcdClip(Clip, DetectorNoise),
+    /// Those too far from the median by the standard deviation of the winsorised samples; the centre is the median whatever
+    /// `mclip` says. On the CPU only.
+    Winsorised(Clip),
+    /// Those too far from the median by the distance of a sample of one rank from it; one pass. On the CPU only.
+    PClip {
+        /// Such distances below the median beyond which a sample is rejected.
+        lsigma: f64,
+        /// The same above it.
+        hsigma: f64,
+        /// That sample: so many above the median (below it, if negative), or below 1 such a part of all on that side.
+        at: f64,
+    },
+    /// Those outside of two percentiles of the samples, interpolated between ranks as numpy does by default; one pass. On the
+    /// CPU only.
+    Percentile {
+        /// The lower one, from 0.
+        low: f64,
+        /// The higher one, to 100.
+        high: f64,
+    },
+    /// Those below one value or above another, after scale and zero. On the CPU only.
+    Threshold {
+        /// In data units; minus infinity for none.
+        low: f64,
+        /// In data units; infinity for none.
+        high: f64,
+    },
+}
+
+/// The noise of a detector.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DetectorNoise {
+    /// Electrons a data unit.
+    pub gain: f64,
+    /// In electrons.
+    pub read_noise: f64,
+    /// What pixels differ by in their sensitivity, as a part of their light.
+    pub sensitivity: f64,
+}
+
+/// How many samples a clipping must leave, whatever it makes of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Keep {
+    /// So many at least, where there are as many.
+    pub least: usize,
+    /// All but so many at least.
+    pub most_out: Option<usize>,
+}
+
+impl Keep {
+    /// Of so many samples.
+    pub(crate) fn least_of(self, n: u32) -> u32 {
+        let all_but = self.most_out.map_or(0, |out| (n as usize).saturating_sub(out));
+        n.min(self.least.max(all_but).min(u32::MAX as usize) as u32)
+    }
 }
 
 impl Reject {
@@ -135,7 +192,38 @@ impl Reject {
             Reject::SigClip(_) => "sigclip",
             Reject::VarClip(_) => "varclip",
             Reject::MadClip(_) => "madclip",
+            Reject::CcdClip(..) => "ccdclip",
+            Reject::Winsorised(_) => "winsorised",
+            Reject::PClip { .. } => "pclip",
+            Reject::Percentile { .. } => "percentile",
+            Reject::Threshold { .. } => "threshold",
         }
+    }
+
+    /// How it clips, if it does so by standard deviations of some kind about a centre that it may choose, pass by pass.
+    pub(crate) fn clip(&self) -> Option<&Clip> {
+        match self {
+            Reject::SigClip(clip)
+            | Reject::VarClip(clip)
+            | Reject::MadClip(clip)
+            | Reject::CcdClip(clip, _)
+            | Reject::Winsorised(clip) => Some(clip),
+            Reject::None
+            | Reject::MinMax { .. }
+            | Reject::PClip { .. }
+            | Reject::Percentile { .. }
+            | Reject::Threshold { .. } => None,
+        }
+    }
+
+    /// Most passes.
+    pub(crate) fn passes(&self) -> u32 {
+        self.clip().map_or(1, Clip::passes)
+    }
+
+    /// Whether it takes samples away at the ends alone, beyond limits that it finds: then some may be brought back.
+    pub(crate) fn is_by_limits(&self) -> bool {
+        !matches!(self, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_))
     }
 }
 
@@ -189,6 +277,7 @@ pub(crate) struct Method {
     pub reject: Reject,
     pub flavour: Flavour,
     pub errors: Errors,
+    pub keep: Keep,
 }
 
 impl Method {

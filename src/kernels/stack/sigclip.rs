@@ -9,10 +9,9 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
-use std::ops::Range as Places;
-
 use super::clip::{Lanes, Range, all, choose, only};
 use super::cpu::{BLOCK, accumulate, quotient};
+use super::left::{Left, Rows};
 use super::method::Clip;
 use super::order::{Column, GROUP, Order, Ordered};
 use crate::dtype::DType;
@@ -34,15 +33,10 @@ const NO_LIMIT: f64 = 1e8;
 pub(super) fn sigclip<T: Real>(order: &Order<T>, clip: &Clip, range: &mut Range) {
     for start in (0..BLOCK).step_by(GROUP) {
         let column = order.column(start);
-        let all = Left {
-            lo: std::array::from_fn(|i| f64::from(range.lo[start + i])),
-            hi: std::array::from_fn(|i| f64::from(range.hi[start + i])),
-        };
+        let all = Left::of(range, start);
         let left =
             if T::DTYPE == DType::F32 { narrow_single(column, clip, all) } else { narrow_anew(column, clip, all) };
-        for i in 0..GROUP {
-            (range.lo[start + i], range.hi[start + i]) = (left.lo[i] as u32, left.hi[i] as u32);
-        }
+        left.put(range, start);
     }
 }
 
@@ -75,24 +69,6 @@ fn narrow_anew<K: Ordered>(column: Column<'_, K>, clip: &Clip, whole: Left) -> L
         }
     }
     left.or_else(&whole)
-}
-
-/// Places in order that are left of a group of pixels, from `lo` to before `hi`: few pixels, so that those that are done do
-/// not wait for many.
-#[derive(Clone, Copy)]
-pub(super) struct Left {
-    pub lo: Lanes,
-    pub hi: Lanes,
-}
-
-/// Rows of a group by what they are of its pixels' ranges.
-struct Rows {
-    /// Inside of some pixel's.
-    some: Places<usize>,
-    /// Inside of all.
-    every: Places<usize>,
-    /// Where the first of them ends.
-    shortest: usize,
 }
 
 /// What samples are compared with: out is an x with weight (scale x - centre)^2 beyond that of its side.
@@ -134,46 +110,6 @@ impl Limits {
 }
 
 impl Left {
-    /// Where the ranges of the pixels are.
-    #[inline(always)]
-    fn rows(&self) -> Rows {
-        // The bits of numbers that are not below zero are in their order, and of integers such a loop is a few instructions.
-        let (mut first, mut inner) = (i64::MAX, 0);
-        let (mut last, mut end) = (0, i64::MAX);
-        for i in 0..GROUP {
-            let (lo, hi) = (self.lo[i].to_bits().cast_signed(), self.hi[i].to_bits().cast_signed());
-            (first, inner) = (lo.min(first), lo.max(inner));
-            (end, last) = (hi.min(end), hi.max(last));
-        }
-        let [first, inner, end, last] =
-            [first, inner, end, last].map(|bits| f64::from_bits(bits.cast_unsigned()) as usize);
-        Rows { some: first..last, every: inner.min(last)..end.max(inner.min(last)), shortest: end }
-    }
-
-    #[inline(always)]
-    fn count(&self) -> Lanes {
-        let mut n = [0f64; GROUP];
-        for i in 0..GROUP {
-            n[i] = self.hi[i] - self.lo[i];
-        }
-        n
-    }
-
-    /// Calls `add` with each sample that is left, from small to large, and whether it is in its pixel's range: all ones.
-    #[inline(always)]
-    fn each<K: Ordered>(&self, column: Column<'_, K>, mut add: impl FnMut(usize, f64, u64)) {
-        let Rows { some, every, .. } = self.rows();
-        for (rows, whole) in [(some.start..every.start, false), (every.clone(), true), (every.end..some.end, false)] {
-            for k in rows {
-                let (row, place) = (column.row(k), k as f64);
-                for i in 0..GROUP {
-                    let inside = if whole { u64::MAX } else { all((place >= self.lo[i]) & (place < self.hi[i])) };
-                    add(i, row[i].number(), inside);
-                }
-            }
-        }
-    }
-
     /// Takes away those at the ends that are beyond the limits, and calls `gone` with each sample looked at and all ones
     /// where it went. Whether any did.
     #[inline(always)]
@@ -304,17 +240,6 @@ impl Left {
         });
         let limits = Limits::about(clip, (centre, rest), n, &squares);
         self.cut(column, &limits, true, |_, _, _| {})
-    }
-
-    /// Where everything is out, nothing is.
-    #[inline(always)]
-    fn or_else(mut self, whole: &Left) -> Self {
-        for i in 0..GROUP {
-            let none = all(self.lo[i] >= self.hi[i]);
-            self.lo[i] = choose(none, whole.lo[i], self.lo[i]);
-            self.hi[i] = choose(none, whole.hi[i], self.hi[i]);
-        }
-        self
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use super::network::network;
-use super::{Combine, Method, Reject, Stack};
+use super::{Combine, Keep, Method, Reject, Stack};
 use crate::dtype::DType;
 use crate::kernels::decode::Constants;
 use crate::kernels::{Kernel, prelude};
@@ -100,8 +100,13 @@ pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
     let beyond = |sigma: f64| sigma.is_finite() && sigma > MOST_SIGMA;
     match method.reject {
         Reject::VarClip(clip) if beyond(clip.lsigma) || beyond(clip.hsigma) => Some("a limit is beyond its numbers"),
+        Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_)
+            if method.keep == Keep::default() =>
+        {
+            None
+        }
         Reject::MadClip(_) => Some("deviations from the median are ranked on the CPU only"),
-        _ => None,
+        _ => Some("this rejection is the CPU's alone"),
     }
 }
 
@@ -186,7 +191,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         Reject::SigClip(_) => 2,
         Reject::VarClip(_) => 3,
         // Not for a device: `unfit` says so.
-        Reject::MadClip(_) => 4,
+        _ => 4,
     };
     line(format_args!("const REJECT: u32 = {place}u;"));
     line(format_args!("const RATIO_PLANE: u32 = {}u;", 2 + usize::from(has.both)));

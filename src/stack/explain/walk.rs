@@ -4,7 +4,8 @@
 use super::{ExplainedPass, Fate, Plan};
 use crate::dtype::DType;
 use crate::kernels::stack::{
-    Affine, Clip, Flavour, Levels, Reject, SIGMA_OF_MAD, accumulate, midpoint, minmax_part, quotient,
+    Affine, Clip, FOUND, Flavour, Keep, Levels, MOST_PASSES, Method, OF_WINSORISED, Reject, SIGMA_OF_MAD, WINSOR,
+    accumulate, between, midpoint, minmax_part, percentile_place, quotient,
 };
 use crate::real::Real;
 
@@ -50,7 +51,7 @@ impl Walk {
         let (values, variances) = scaled.unzip();
         let mut walk = Walk { values, variances, levels, best, fates, passes: Vec::new(), undone: false };
         if best.is_some() {
-            walk.reject::<T>(&plan.method.reject, dragons);
+            walk.reject::<T>(&plan.method, dragons);
         }
         walk
     }
@@ -67,14 +68,44 @@ impl Walk {
         self.count(|f| matches!(f, Fate::High(_)))
     }
 
-    fn reject<T: Real>(&mut self, reject: &Reject, dragons: bool) {
+    fn reject<T: Real>(&mut self, method: &Method, dragons: bool) {
         let before = self.fates.clone();
-        match *reject {
+        match method.reject {
             Reject::None => {}
             Reject::MinMax { nlow, nhigh } => self.minmax(nlow, nhigh),
             Reject::SigClip(clip) => self.clip::<T>(&clip, false, dragons),
             Reject::VarClip(clip) => self.clip::<T>(&clip, true, dragons),
-            Reject::MadClip(clip) => self.clip_by_deviation(&clip),
+            Reject::MadClip(clip) => self.clip_by_limits(clip.passes(), |sorted| by_deviation(sorted, &clip)),
+            Reject::CcdClip(clip, noise) => {
+                self.clip_by_limits(clip.passes(), |sorted| {
+                    let (centre, rest) = if clip.mclip { middle(sorted) } else { mean(sorted) };
+                    let sigma = noise.sigma(centre + rest);
+                    About { centre, rest, spread: Some(sigma), below: clip.lsigma * sigma, above: clip.hsigma * sigma }
+                });
+            }
+            Reject::Winsorised(clip) => self.clip_by_limits(clip.passes(), |sorted| by_winsorised(sorted, &clip)),
+            Reject::PClip { lsigma, hsigma, at } => self.clip_by_limits(1, |sorted| {
+                let (centre, rest) = middle(sorted);
+                let place = percentile_place(sorted.len(), at);
+                let sigma = place.map_or(f64::INFINITY, |k| ((sorted[k] - centre) - rest).abs());
+                About { centre, rest, spread: Some(sigma), below: lsigma * sigma, above: hsigma * sigma }
+            }),
+            Reject::Percentile { low, high } => self.clip_by_limits(1, |sorted| {
+                let (centre, rest) = middle(sorted);
+                let apart = |percent: f64| {
+                    let place = (sorted.len() - 1) as f64 * percent / 100.0;
+                    let (a, b) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+                    (between(a, b, place.fract()) - centre) - rest
+                };
+                About { centre, rest, spread: None, below: -apart(low), above: apart(high) }
+            }),
+            Reject::Threshold { low, high } => {
+                let about = About { centre: 0.0, rest: 0.0, spread: None, below: -low, above: high };
+                self.clip_by_limits(1, |_| about);
+            }
+        }
+        if method.keep != Keep::default() && !self.left().is_empty() {
+            self.keep_enough(method.keep, &before);
         }
         if self.left().is_empty() {
             self.fates = before;
@@ -120,29 +151,48 @@ impl Walk {
         }
     }
 
-    /// Passes about the median by the median absolute deviation.
-    fn clip_by_deviation(&mut self, clip: &Clip) {
-        for number in 1..=clip.passes() as usize {
+    /// Passes that each find limits, from the samples that are in, from small to large.
+    fn clip_by_limits(&mut self, passes: u32, limits: impl Fn(&[f64]) -> About) {
+        for number in 1..=passes as usize {
             let left = self.left();
-            let n = left.len();
-            if n == 0 {
+            let samples = left.len();
+            if samples == 0 {
                 break;
             }
-            let (centre, rest) = midpoint(self.values[left[(n - 1) / 2]], self.values[left[n / 2]]);
-            let apart = |f: usize| (self.values[f] - centre) - rest;
-            let mut deviations: Vec<f64> = left.iter().map(|&f| apart(f).abs()).collect();
-            deviations.sort_by(f64::total_cmp);
-            let (mean, lost) = midpoint(deviations[(n - 1) / 2], deviations[n / 2]);
-            let spread = SIGMA_OF_MAD * (mean + lost);
-            let (below, above) = (clip.lsigma * spread, clip.hsigma * spread);
-            let outside: Vec<(bool, bool)> = left.iter().map(|&f| (-apart(f) > below, apart(f) > above)).collect();
+            let sorted: Vec<f64> = left.iter().map(|&f| self.values[f]).collect();
+            let About { centre, rest, spread, below, above } = limits(&sorted);
+            let apart = |x: f64| (x - centre) - rest;
+            let outside: Vec<(bool, bool)> = sorted.iter().map(|&x| (-apart(x) > below, apart(x) > above)).collect();
             let (low, high) = self.drop(&left, &outside, number);
             let centre = centre + rest;
             let limits = Some([centre - below, centre + above]);
-            let (centre, spread) = (Some(centre), Some(spread));
-            self.passes.push(ExplainedPass { samples: n, centre, spread, limits, low, high });
+            self.passes.push(ExplainedPass { samples, centre: Some(centre), spread, limits, low, high });
             if low + high == 0 {
                 break;
+            }
+        }
+    }
+
+    /// Brings back what must be kept.
+    fn keep_enough(&mut self, keep: Keep, before: &[Fate]) {
+        let all = before.iter().filter(|fate| **fate == Fate::Kept).count();
+        let left: Vec<f64> = self.left().iter().map(|&f| self.values[f]).collect();
+        let (centre, rest) = middle(&left);
+        // Rejected samples in the order in which they come back: by distance, the lower first; of equal ones below the last
+        // in order, above the first.
+        let is_out = |f: usize| matches!(self.fates[f], Fate::Low(_) | Fate::High(_));
+        let mut out: Vec<usize> = (0..self.fates.len()).filter(|&f| is_out(f)).collect();
+        let key = |f: usize| (((self.values[f] - centre) - rest).abs(), matches!(self.fates[f], Fate::High(_)));
+        out.sort_by(|&a, &b| {
+            let ((near_a, high_a), (near_b, high_b)) = (key(a), key(b));
+            near_a.total_cmp(&near_b).then(high_a.cmp(&high_b))
+        });
+        let more = (keep.least_of(all as u32) as usize).saturating_sub(left.len());
+        let last = more.checked_sub(1).map(|last| self.values[out[last.min(out.len() - 1)]]);
+        for (place, &f) in out.iter().enumerate() {
+            // Equal ones come together.
+            if place < more || last == Some(self.values[f]) {
+                self.fates[f] = Fate::Kept;
             }
         }
     }
@@ -238,6 +288,61 @@ impl Walk {
         }
         (low, high)
     }
+}
+
+/// How far from a centre samples may be.
+#[derive(Clone, Copy)]
+struct About {
+    centre: f64,
+    /// What its rounding lost.
+    rest: f64,
+    spread: Option<f64>,
+    below: f64,
+    above: f64,
+}
+
+/// The median of numbers from small to large, and what its rounding lost.
+fn middle(sorted: &[f64]) -> (f64, f64) {
+    let n = sorted.len();
+    midpoint(sorted[(n - 1) / 2], sorted[n / 2])
+}
+
+/// The mean, and what its rounding lost.
+fn mean(sorted: &[f64]) -> (f64, f64) {
+    let (mut hi, mut lo) = (0.0, 0.0);
+    sorted.iter().for_each(|&x| accumulate::<f64>(&mut hi, &mut lo, x));
+    quotient(hi, lo, sorted.len() as f64)
+}
+
+/// By the median absolute deviation.
+fn by_deviation(sorted: &[f64], clip: &Clip) -> About {
+    let (centre, rest) = middle(sorted);
+    let mut deviations: Vec<f64> = sorted.iter().map(|x| ((x - centre) - rest).abs()).collect();
+    deviations.sort_by(f64::total_cmp);
+    let (deviation, lost) = middle(&deviations);
+    let sigma = SIGMA_OF_MAD * (deviation + lost);
+    About { centre, rest, spread: Some(sigma), below: clip.lsigma * sigma, above: clip.hsigma * sigma }
+}
+
+/// By the standard deviation of winsorised samples.
+fn by_winsorised(sorted: &[f64], clip: &Clip) -> About {
+    let (centre, rest) = middle(sorted);
+    let n = sorted.len() as f64;
+    let deviation = |reach: f64| {
+        let brought = sorted.iter().map(|x| ((x - centre) - rest).min(reach).max(-reach));
+        let (sum, squares) = brought.fold((0.0, 0.0), |(sum, squares), t| (sum + t, squares + t * t));
+        ((squares - sum * sum / n).max(0.0) / (n - 1.0)).sqrt()
+    };
+    let mut sigma = deviation(f64::INFINITY);
+    for _ in 0..MOST_PASSES {
+        let next = OF_WINSORISED * deviation(WINSOR * sigma);
+        let open = (next - sigma).abs() > FOUND * sigma;
+        sigma = next;
+        if !open {
+            break;
+        }
+    }
+    About { centre, rest, spread: Some(sigma), below: clip.lsigma * sigma, above: clip.hsigma * sigma }
 }
 
 fn scaled<T: Real>(sample: &Sample, affine: &Affine) -> (f64, f64) {

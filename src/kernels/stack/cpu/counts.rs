@@ -11,10 +11,11 @@ use super::combine::share;
 use super::samples::BLOCK;
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::stack::clip::{Lanes, minmax_part};
-use crate::kernels::stack::madclip;
+use crate::kernels::stack::left::Left;
 use crate::kernels::stack::order::{Column, GROUP, sort};
-use crate::kernels::stack::sigclip::{Left, Sums, narrow};
-use crate::kernels::stack::{Combine, Errors, Flavour, Method, Out, Reject};
+use crate::kernels::stack::sigclip::{Sums, narrow};
+use crate::kernels::stack::{Combine, Errors, Flavour, Keep, Method, Out, Reject};
+use crate::kernels::stack::{limits, madclip};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
 
@@ -49,6 +50,7 @@ pub(crate) fn fits<T: Real>(method: &Method, frames: usize) -> bool {
         && method.errors == Errors::Scatter
         && !matches!(method.reject, Reject::VarClip(_))
         && combines
+        && method.keep == Keep::default()
         && frames > 0
 }
 
@@ -152,6 +154,7 @@ impl Pixels {
                 Sums::of(column, left)
             }
             Reject::None | Reject::VarClip(_) => Sums::of(column, all),
+            other => Sums::of(column, limits::narrow(column, other, form.offset, all)),
         };
         let Left { lo, hi } = sums.left;
         let mut n = [0f64; GROUP];

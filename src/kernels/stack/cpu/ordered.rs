@@ -13,9 +13,10 @@ use super::samples::BLOCK;
 use super::stream::{Bytes, Form, Stream, Sums};
 use crate::dtype::DType;
 use crate::kernels::stack::clip::Lanes;
+use crate::kernels::stack::left::Left;
 use crate::kernels::stack::order::{Column, GROUP, Key, sort};
-use crate::kernels::stack::sigclip::{Left, narrow};
-use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Method, Out, Reject};
+use crate::kernels::stack::sigclip::narrow;
+use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Keep, Method, Out, Reject};
 use crate::real::Real;
 use crate::simd::{Loop, dispatch};
 
@@ -31,7 +32,8 @@ pub(crate) fn fits<T: Real>(method: &Method) -> bool {
         Reject::SigClip(_) => method.combine.is_median() || matches!(method.combine, Combine::Mean | Combine::Sum),
         _ => false,
     };
-    T::DTYPE == DType::F32 && method.flavour == Flavour::Stable && method.errors == Errors::Propagated && kinds
+    let plain = method.flavour == Flavour::Stable && method.keep == Keep::default();
+    T::DTYPE == DType::F32 && plain && method.errors == Errors::Propagated && kinds
 }
 
 /// What is in order of a block; reused, so that nothing is allocated per piece.

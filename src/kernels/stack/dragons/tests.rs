@@ -78,7 +78,7 @@ impl Frames {
         };
         Stack::<f32>::cpu(Task {
             cube: &cube,
-            method: &Method { combine, reject, flavour: Flavour::Dragons, errors },
+            method: &Method { combine, reject, flavour: Flavour::Dragons, errors, ..Method::default() },
             affine,
             levels: &Levels::default(),
             nonfinite: true,
