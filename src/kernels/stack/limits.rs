@@ -6,6 +6,8 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::Range as Places;
+
 use super::clip::{Lanes, Range, all, choose, only};
 use super::cpu::{BLOCK, accumulate, quotient};
 use super::left::{Left, Rows};
@@ -226,33 +228,80 @@ fn mean<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes) -> (Lanes, La
     (centre, rest)
 }
 
-/// Standard deviations of winsorised samples, of n - 1, until they stay as they are.
-#[inline(always)]
-fn winsorised<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes, (centre, rest): &(Lanes, Lanes)) -> Lanes {
-    let mut sigma = [f64::INFINITY; GROUP];
-    let mut found = [0u64; GROUP];
-    for pass in 0..=MOST_PASSES {
-        let (mut sum, mut squares) = ([0f64; GROUP], [0f64; GROUP]);
-        let mut reach = [0f64; GROUP];
-        for i in 0..GROUP {
-            reach[i] = WINSOR * sigma[i];
+/// Samples of a group about its centres.
+struct Samples<'a, K> {
+    column: Column<'a, K>,
+    left: &'a Left,
+    rows: &'a Rows,
+    centre: &'a (Lanes, Lanes),
+}
+
+impl<K: Ordered> Samples<'_, K> {
+    /// Sums of those at these places and of their squares, brought so near, and, if asked for, how far the farthest
+    /// is without that.
+    #[inline(always)]
+    fn brought<const FARTHEST: bool>(&self, places: Places<usize>, reach: &Lanes) -> (Lanes, Lanes, Lanes) {
+        let (mut sum, mut squares, mut farthest) = ([0f64; GROUP], [0f64; GROUP], [0f64; GROUP]);
+        for k in places {
+            let (row, place) = (self.column.row(k), k as f64);
+            let whole = self.rows.every.contains(&k);
+            for i in 0..GROUP {
+                let is_in = (place >= self.left.lo[i]) & (place < self.left.hi[i]);
+                let inside = if whole { u64::MAX } else { all(is_in) };
+                let t = only((row[i].number() - self.centre.0[i]) - self.centre.1[i], inside);
+                if FARTHEST {
+                    farthest[i] = choose(all(t.abs() > farthest[i]), t.abs(), farthest[i]);
+                }
+                let t = choose(all(t > reach[i]), reach[i], t);
+                let t = choose(all(t < -reach[i]), -reach[i], t);
+                sum[i] += t;
+                squares[i] += t * t;
+            }
         }
-        left.each(column, |i, x, inside| {
-            let t = (x - centre[i]) - rest[i];
-            let t = choose(all(t > reach[i]), reach[i], t);
-            let t = only(choose(all(t < -reach[i]), -reach[i], t), inside);
-            sum[i] += t;
-            squares[i] += t * t;
-        });
+        (sum, squares, farthest)
+    }
+}
+
+/// Standard deviations of winsorised samples, of n - 1, until they stay as they are. The samples in the middle are mostly
+/// never beyond, so their sums are kept from one pass to the next.
+#[inline(always)]
+fn winsorised<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes, centre: &(Lanes, Lanes)) -> Lanes {
+    let rows = left.rows();
+    // By the number of frames alone: no sum may depend on other pixels.
+    let quarter = column.len() / 4;
+    let (from, to) = (quarter, column.len() - quarter);
+    let some = &rows.some;
+    let samples = Samples { column, left, rows: &rows, centre };
+    let [first, middle, last] =
+        [0..from, from..to, to..usize::MAX].map(|p| p.start.max(some.start)..p.end.min(some.end));
+    let mut reach = [f64::INFINITY; GROUP];
+    let mut core = samples.brought::<true>(middle.clone(), &reach);
+    let mut clamped = false;
+    let (mut sigma, mut found) = ([f64::INFINITY; GROUP], [0u64; GROUP]);
+    for pass in 0..=MOST_PASSES {
+        let mut beyond = 0;
+        for i in 0..GROUP {
+            beyond |= all(core.2[i] > reach[i]);
+        }
+        // Anew where the middle is touched, or was.
+        if beyond != 0 || clamped {
+            core = samples.brought::<true>(middle.clone(), &reach);
+            clamped = beyond != 0;
+        }
+        let (low, high) =
+            (samples.brought::<false>(first.clone(), &reach), samples.brought::<false>(last.clone(), &reach));
         let mut open = 0;
         for i in 0..GROUP {
-            let about = squares[i] - sum[i] * sum[i] / n[i];
+            let sum = (low.0[i] + core.0[i]) + high.0[i];
+            let squares = (low.1[i] + core.1[i]) + high.1[i];
+            let about = squares - sum * sum / n[i];
             let deviation = (choose(all(about > 0.0), about, 0.0) / (n[i] - 1.0)).sqrt();
             let next = if pass == 0 { deviation } else { OF_WINSORISED * deviation };
             let changed = all(pass == 0) | all((next - sigma[i]).abs() > FOUND * sigma[i]);
             sigma[i] = choose(found[i], sigma[i], next);
             found[i] |= !changed;
             open |= !found[i];
+            reach[i] = WINSOR * sigma[i];
         }
         if open == 0 {
             break;

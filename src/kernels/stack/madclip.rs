@@ -1,7 +1,7 @@
 //! Rule 3, madclip: which of the samples in order are left. They are a range, whose ends move inwards.
 //!
-//! In order, deviations from the median grow to both sides of it, so the middle one of them is found by walking outwards,
-//! always to the side that is nearer: half as many steps as there are samples, and nothing is sorted again.
+//! In order, deviations from the median grow to both sides of it, so they are two sequences that are in order, and the middle
+//! one of both is found by halving: nothing is sorted again.
 
 use super::clip::Range;
 use super::cpu::BLOCK;
@@ -50,24 +50,29 @@ pub(super) fn narrow<K: Ordered>(column: Column<'_, K>, clip: &Clip, pixel: usiz
 }
 
 /// The median of the absolute values of `apart`, which grows with its place.
+#[inline(always)]
 fn deviation(lo: u32, hi: u32, apart: impl Fn(u32) -> f64) -> f64 {
-    let (first, second) = ((hi - lo - 1) / 2, (hi - lo) / 2);
-    // Up to the middle, and behind it.
-    let (mut low, mut high) = (lo + first + 1, lo + first + 1);
-    let mut ranked = [0.0; 2];
-    for rank in 0..=second {
-        let below = if low > lo { -apart(low - 1) } else { f64::INFINITY };
-        let above = if high < hi { apart(high) } else { f64::INFINITY };
-        let nearest = if below <= above {
-            low -= 1;
-            below
+    let (n, split) = (hi - lo, lo + (hi - lo - 1) / 2 + 1);
+    // Distances on both sides of the middle, from small to large.
+    let below = |i: u32| if i < split - lo { -apart(split - 1 - i) } else { f64::INFINITY };
+    let above = |i: u32| if i < hi - split { apart(split + i) } else { f64::INFINITY };
+    // How many of the smaller half are below: it is the first number whose next one is not among them.
+    let half = n.div_ceil(2);
+    let (mut first, mut last) = (half.saturating_sub(hi - split), half.min(split - lo));
+    while first < last {
+        let middle = first.midpoint(last);
+        if below(middle) < above(half - middle - 1) {
+            first = middle + 1;
         } else {
-            high += 1;
-            above
-        };
-        ranked[0] = if rank == first { nearest } else { ranked[0] };
-        ranked[1] = nearest;
+            last = middle;
+        }
     }
-    let (mean, lost) = midpoint(ranked[0], ranked[1]);
-    if first == second { ranked[1] } else { mean + lost }
+    let largest = |count: u32, side: &dyn Fn(u32) -> f64| count.checked_sub(1).map_or(f64::NEG_INFINITY, side);
+    let lower = largest(first, &below).max(largest(half - first, &above));
+    if n % 2 == 1 {
+        return lower;
+    }
+    let upper = below(first).min(above(half - first));
+    let (mean, lost) = midpoint(lower, upper);
+    mean + lost
 }
