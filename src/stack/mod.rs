@@ -171,8 +171,8 @@ impl Stack {
         self
     }
 
-    /// How many samples of a pixel a clipping leaves at least, where there are as many: of those that are out the nearest to
-    /// the median of what is left come back. Not for `MinMax` and `VarClip`. On the CPU only.
+    /// How many samples of a pixel a clipping leaves at least, where there are as many: the next ones below or above come
+    /// back, those nearer to the median of all first. Not for `MinMax` and `VarClip`. On the CPU only.
     pub fn nkeep(mut self, least: usize) -> Self {
         self.keep.least = least;
         self

@@ -26,6 +26,7 @@ mod monte_carlo;
 mod normalise;
 mod properties;
 mod reading;
+mod rejections;
 mod roundtrip;
 mod stack_explain;
 mod stack_monte_carlo;

@@ -192,7 +192,9 @@ fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
             Bounds::about(c, &clip, middle(&deviations.collect::<Vec<_>>()).times(Pair::from(1.482_602_218_505_602)))
         }),
         Reject::CcdClip(clip, [gain, read_noise, sensitivity]) => by_limits(taken, clip.passes, rules.double, |left| {
-            let c = if clip.median { middle(left) } else { mean(left) };
+            let ends = if left.len() >= 3 { 1 } else { 0 };
+            let inner = &ranked(left)[ends..left.len() - ends];
+            let c = if clip.median { middle(left) } else { mean(inner) };
             let light = if c.high > 0.0 { c } else { Pair::from(0.0) };
             let read = Pair::from(read_noise).divided(Pair::from(gain));
             let noise = square(read).plus(light.divided(Pair::from(gain)));
@@ -239,34 +241,35 @@ fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
     all
 }
 
-/// Brings back what must be kept, the nearest to the median first, of equally near ones the lower, equal ones together.
+/// Brings back what must be kept: the next one below or the next one above, whichever is nearer to the median of all, of
+/// equally near ones the lower; equal ones together.
 fn keep_enough(all: &mut Rejection, taken: &[Term], (least, most_out): (usize, usize)) {
-    let c = middle(&all.left);
-    let is_out = |t: &&Term| all.left.iter().all(|l| l.frame != t.frame);
-    let mut out: Vec<Term> = taken.iter().filter(is_out).copied().collect();
-    let apart = |t: &Term| Pair::from(t.y).plus(c.negated());
-    out.sort_by(|a, b| {
-        let (a, b) = (apart(a), apart(b));
-        let far = |p: Pair| if p.high < 0.0 { p.negated() } else { p };
-        let more = far(a).plus(far(b).negated()).high;
-        more.partial_cmp(&0.0).expect("finite").then(a.high.partial_cmp(&b.high).expect("finite"))
-    });
     let wanted = least.max(taken.len().saturating_sub(most_out)).min(taken.len());
-    let mut last = None;
-    for term in out {
-        if all.left.len() >= wanted && last != Some(term.y) {
-            break;
-        }
-        if apart(&term).high < 0.0 {
-            all.low -= 1
-        } else {
-            all.high -= 1
-        }
-        all.left.push(term);
-        last = Some(term.y);
+    let (c, in_order) = (middle(taken), ranked(taken));
+    let far = |t: &Term| {
+        let apart = Pair::from(t.y).plus(c.negated());
+        if apart.high < 0.0 { apart.negated() } else { apart }
+    };
+    let (mut from, mut to) = (all.low as usize, taken.len() - all.high as usize);
+    if to - from >= wanted {
+        return;
     }
-    // Sums are in the order of the frames.
-    all.left.sort_by_key(|t| t.frame);
+    while to - from < wanted {
+        let (below, above) = (from.checked_sub(1).map(|i| in_order[i]), in_order.get(to));
+        let lower = match (below, above) {
+            (Some(below), Some(above)) => far(&below).plus(far(above).negated()).high <= 0.0,
+            (below, _) => below.is_some(),
+        };
+        if lower { from -= 1 } else { to += 1 }
+    }
+    while from > 0 && in_order[from - 1].y == in_order[from].y {
+        from -= 1;
+    }
+    while to < taken.len() && in_order[to].y == in_order[to - 1].y {
+        to += 1;
+    }
+    all.left = in_order[from..to].to_vec();
+    (all.low, all.high) = (from as u32, (taken.len() - to) as u32);
 }
 
 /// How far from a centre samples may be, if not as far as they like.
@@ -304,9 +307,13 @@ fn winsorised(left: &[Term], c: Pair) -> Pair {
         let mean = sum(brought.iter().copied()).over(n);
         root(sum(brought.iter().map(|x| square(x.plus(mean.negated())))).over(n - 1.0))
     };
-    let mut sigma = deviation(None);
+    let (mut sigma, mut nearest) = (deviation(None), None::<Pair>);
     for _ in 0..100 {
-        let next = deviation(Some(sigma.times(Pair::from(1.5)))).times(Pair::from(1.134));
+        // What was brought to a limit stays there when the next is farther away.
+        let reach = sigma.times(Pair::from(1.5));
+        let nearer = nearest.is_none_or(|n| reach.plus(n.negated()).high < 0.0);
+        nearest = if nearer { Some(reach) } else { nearest };
+        let next = deviation(nearest).times(Pair::from(1.134));
         let change = next.plus(sigma.negated()).high.abs();
         let found = change <= 0.0005 * sigma.high;
         sigma = next;

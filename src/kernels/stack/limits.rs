@@ -46,15 +46,15 @@ pub(super) fn narrow<K: Ordered>(column: Column<'_, K>, reject: &Reject, offset:
     left.or_else(&whole)
 }
 
-/// Brings rejected samples of each pixel back that must be kept: those nearest to the median of what is left first, of equally
-/// near ones the lower, and equal ones together.
+/// Brings rejected samples of each pixel back that must be kept: the next one below or above, whichever is nearer to the median
+/// of all, of equally near ones the lower; equal ones together.
 pub(super) fn keep_enough<T: Real>(order: &Order<T>, keep: Keep, all: &Range, range: &mut Range) {
     for i in 0..BLOCK {
         let column = order.column(i / GROUP * GROUP);
         let (first, end) = (all.lo[i], all.hi[i]);
         let least = keep.least_of(end - first);
         let (mut lo, mut hi) = (range.lo[i], range.hi[i]);
-        let (centre, rest) = column.middle(lo, hi, false, i % GROUP);
+        let (centre, rest) = column.middle(first, end, false, i % GROUP);
         let apart = |k: u32| ((column.at(k, i % GROUP).number() - centre) - rest).abs();
         while hi - lo < least {
             if hi >= end || (lo > first && apart(lo - 1) <= apart(hi)) {
@@ -63,10 +63,13 @@ pub(super) fn keep_enough<T: Real>(order: &Order<T>, keep: Keep, all: &Range, ra
                 hi += 1;
             }
         }
-        while lo > first && hi > lo && column.at(lo - 1, i % GROUP) == column.at(lo, i % GROUP) {
+        if (lo, hi) == (range.lo[i], range.hi[i]) {
+            continue;
+        }
+        while lo > first && column.at(lo - 1, i % GROUP) == column.at(lo, i % GROUP) {
             lo -= 1;
         }
-        while hi < end && hi > lo && column.at(hi, i % GROUP) == column.at(hi - 1, i % GROUP) {
+        while hi < end && column.at(hi, i % GROUP) == column.at(hi - 1, i % GROUP) {
             hi += 1;
         }
         (range.lo[i], range.hi[i]) = (lo, hi);
@@ -89,7 +92,7 @@ impl Limits {
         match reject {
             Reject::CcdClip(clip, noise) => {
                 let (centre, rest) =
-                    if clip.mclip { column.middles(&left.lo, &left.hi, false) } else { mean(column, left, &n) };
+                    if clip.mclip { column.middles(&left.lo, &left.hi, false) } else { mean_inside(column, left) };
                 let mut sigma = [0f64; GROUP];
                 for i in 0..GROUP {
                     sigma[i] = noise.sigma(centre[i] + rest[i] + offset);
@@ -216,9 +219,15 @@ pub(crate) fn percentile_place(n: usize, at: f64) -> Option<usize> {
     Some(place)
 }
 
-/// The mean, and what its rounding lost.
+/// The mean without the least and the largest of at least three, and what its rounding lost.
 #[inline(always)]
-fn mean<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes) -> (Lanes, Lanes) {
+fn mean_inside<K: Ordered>(column: Column<'_, K>, left: &Left) -> (Lanes, Lanes) {
+    let mut left = *left;
+    for i in 0..GROUP {
+        let end = choose(all(left.hi[i] - left.lo[i] >= 3.0), 1.0, 0.0);
+        (left.lo[i], left.hi[i]) = (left.lo[i] + end, left.hi[i] - end);
+    }
+    let n = left.count();
     let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
     left.each(column, |i, x, inside| accumulate::<f64>(&mut high[i], &mut low[i], only(x, inside)));
     let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
@@ -301,7 +310,9 @@ fn winsorised<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes, centre:
             sigma[i] = choose(found[i], sigma[i], next);
             found[i] |= !changed;
             open |= !found[i];
-            reach[i] = WINSOR * sigma[i];
+            // What was brought nearer stays there.
+            let next = WINSOR * sigma[i];
+            reach[i] = choose(all(next < reach[i]), next, reach[i]);
         }
         if open == 0 {
             break;

@@ -17,21 +17,22 @@
 //!      Low and high are below and above the centre of that pass.
 //!    - *madclip*: c is the median, and sigma 1.4826 times the median of |y_i - c|. Where more than half of the samples are
 //!      equal it is 0, and all others are out.
-//!    - *ccdclip*: c is the median (the mean without `mclip`), and sigma^2 = (r/g)^2 + c/g + (q c)^2 with read noise r in
+//!    - *ccdclip*: c is the median (without `mclip` the mean of all but the least and the largest, of at least
+//!      three), and sigma^2 = (r/g)^2 + c/g + (q c)^2 with read noise r in
 //!      electrons, gain g in electrons a data unit, sensitivity noise q; light below 0 counts as 0. *crreject* is the same
 //!      without a lower limit.
 //!    - *winsorised*: c is the median, and sigma 1.134 times the standard deviation (of n - 1) of the samples brought to
-//!      c - 1.5 sigma and c + 1.5 sigma where they are beyond; sigma begins with that of the samples, and is found when it
-//!      changes by no more than 0.05 percent.
+//!      c - 1.5 sigma and c + 1.5 sigma where they are beyond, where they stay; sigma begins with that of the samples, and is
+//!      found when it changes by no more than 0.05 percent.
 //!    - *pclip*: c is the median, sigma the distance of the sample of one rank from it: so many samples above the median (below,
 //!      if negative), or if that is less than 1 such a part of the half of n, rounded down, at least 1. One pass; of less
 //!      than three samples none is out.
 //!    - *percentile*: out is what is below the lower or above the higher percentile: between the ranks of 0 to n - 1 that
 //!      are nearest to (n - 1) p / 100, in proportion. One pass. *threshold*: out is what is below or above given values.
 //!    - Where everything was rejected, nothing is.
-//!    - `nkeep` and `maxrej`, of all of these but minmax and varclip: if fewer are left than nkeep, or more are out than maxrej,
-//!      samples come back one by one, those nearest to the median of what is left first, of equally near ones the lower,
-//!      equal ones together.
+//!    - `nkeep` and `maxrej`, of all of these but minmax and varclip: while fewer are left than nkeep, or more are out than
+//!      maxrej, the next sample below what is left or the next above it comes back, whichever is nearer to the median of all
+//!      that are used, of equally near ones the lower; equal ones come together.
 //! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
 //!
 //!    | | value | propagated variance | scatter |

@@ -78,7 +78,9 @@ impl Walk {
             Reject::MadClip(clip) => self.clip_by_limits(clip.passes(), |sorted| by_deviation(sorted, &clip)),
             Reject::CcdClip(clip, noise) => {
                 self.clip_by_limits(clip.passes(), |sorted| {
-                    let (centre, rest) = if clip.mclip { middle(sorted) } else { mean(sorted) };
+                    let n = sorted.len();
+                    let inner = if n >= 3 { &sorted[1..n - 1] } else { sorted };
+                    let (centre, rest) = if clip.mclip { middle(sorted) } else { mean(inner) };
                     let sigma = noise.sigma(centre + rest);
                     About { centre, rest, spread: Some(sigma), below: clip.lsigma * sigma, above: clip.hsigma * sigma }
                 });
@@ -173,28 +175,33 @@ impl Walk {
         }
     }
 
-    /// Brings back what must be kept.
+    /// Brings back what must be kept: the next one below or above, whichever is nearer to the median of all.
     fn keep_enough(&mut self, keep: Keep, before: &[Fate]) {
-        let all = before.iter().filter(|fate| **fate == Fate::Kept).count();
-        let left: Vec<f64> = self.left().iter().map(|&f| self.values[f]).collect();
-        let (centre, rest) = middle(&left);
-        // Rejected samples in the order in which they come back: by distance, the lower first; of equal ones below the last
-        // in order, above the first.
-        let is_out = |f: usize| matches!(self.fates[f], Fate::Low(_) | Fate::High(_));
-        let mut out: Vec<usize> = (0..self.fates.len()).filter(|&f| is_out(f)).collect();
-        let key = |f: usize| (((self.values[f] - centre) - rest).abs(), matches!(self.fates[f], Fate::High(_)));
-        out.sort_by(|&a, &b| {
-            let ((near_a, high_a), (near_b, high_b)) = (key(a), key(b));
-            near_a.total_cmp(&near_b).then(high_a.cmp(&high_b))
-        });
-        let more = (keep.least_of(all as u32) as usize).saturating_sub(left.len());
-        let last = more.checked_sub(1).map(|last| self.values[out[last.min(out.len() - 1)]]);
-        for (place, &f) in out.iter().enumerate() {
-            // Equal ones come together.
-            if place < more || last == Some(self.values[f]) {
-                self.fates[f] = Fate::Kept;
+        let mut all: Vec<usize> = (0..before.len()).filter(|&f| before[f] == Fate::Kept).collect();
+        all.sort_by(|&a, &b| self.values[a].total_cmp(&self.values[b]));
+        let sorted: Vec<f64> = all.iter().map(|&f| self.values[f]).collect();
+        let (n, (centre, rest)) = (sorted.len(), middle(&sorted));
+        let apart = |i: usize| ((sorted[i] - centre) - rest).abs();
+        let least = keep.least_of(n as u32) as usize;
+        let (mut from, mut to) = (self.low(), n - self.high());
+        if to - from >= least {
+            return;
+        }
+        while to - from < least {
+            if to == n || (from > 0 && apart(from - 1) <= apart(to)) {
+                from -= 1;
+            } else {
+                to += 1;
             }
         }
+        // Equal ones come together.
+        while from > 0 && sorted[from - 1] == sorted[from] {
+            from -= 1;
+        }
+        while to < n && sorted[to] == sorted[to - 1] {
+            to += 1;
+        }
+        all[from..to].iter().for_each(|&f| self.fates[f] = Fate::Kept);
     }
 
     fn pass<T: Real>(&mut self, clip: &Clip, by_variance: bool, number: usize, left: &[usize]) -> ExplainedPass {
@@ -333,9 +340,10 @@ fn by_winsorised(sorted: &[f64], clip: &Clip) -> About {
         let (sum, squares) = brought.fold((0.0, 0.0), |(sum, squares), t| (sum + t, squares + t * t));
         ((squares - sum * sum / n).max(0.0) / (n - 1.0)).sqrt()
     };
-    let mut sigma = deviation(f64::INFINITY);
+    let (mut sigma, mut reach) = (deviation(f64::INFINITY), f64::INFINITY);
     for _ in 0..MOST_PASSES {
-        let next = OF_WINSORISED * deviation(WINSOR * sigma);
+        reach = (WINSOR * sigma).min(reach);
+        let next = OF_WINSORISED * deviation(reach);
         let open = (next - sigma).abs() > FOUND * sigma;
         sigma = next;
         if !open {

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""make_rejections.py FOLDER: what IRAF's imcombine and Siril make of small frames, by rejections that come from them.
+
+Needs irafcl (Debian: iraf), siril-cli (Debian: siril), numpy, astropy. Works in FOLDER and writes rejections.json there.
+"""
+import glob
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+from astropy.io import fits
+
+SHAPE = (6, 8)
+IRAF = [  # frames, reject, further parameters
+    (11, "pclip", {"pclip": -0.5}),
+    (20, "pclip", {"pclip": -0.5}),
+    (20, "pclip", {"pclip": 0.4, "lsigma": 1.5, "hsigma": 2}),
+    (11, "ccdclip", {}),
+    (20, "ccdclip", {"lsigma": 2, "hsigma": 1.5}),
+    (11, "ccdclip", {"mclip": "no"}),
+    (20, "ccdclip", {"nkeep": 19}),
+    (11, "ccdclip", {"lsigma": 1, "hsigma": 1, "nkeep": -2}),
+    (11, "crreject", {}),
+    (20, "crreject", {"snoise": 0.02}),
+]
+SIRIL = [(11, 3, 3), (11, 1.5, 2), (20, 2.5, 2)]  # frames, low, high
+
+
+def frames(n, rng):
+    sky = rng.uniform(50, 2000, SHAPE)
+    for _ in range(n):
+        data = rng.poisson(sky * 1.7) / 1.7 + rng.normal(0, 4.5 / 1.7, SHAPE)
+        hit, dark = rng.random(SHAPE) < 0.06, rng.random(SHAPE) < 0.02
+        data[hit] += rng.uniform(50, 3000, hit.sum())
+        data[dark] -= rng.uniform(30, 300, dark.sum())
+        yield np.round(data, 3).astype("f4")
+
+
+def main(folder):
+    os.makedirs(folder, exist_ok=True)
+    os.chdir(folder)
+    for name in glob.glob("*.fit*"):
+        os.remove(name)
+    rng, cubes = np.random.default_rng(20), {}
+    for n in (11, 20):
+        cubes[n] = np.array(list(frames(n, rng)))
+        for i, data in enumerate(cubes[n]):
+            fits.PrimaryHDU(data).writeto(f"n{n}_{i:02d}.fits")
+            fits.PrimaryHDU(data / np.float32(65536)).writeto(f"s{n}_{i + 1:05d}.fit")
+    lines = ["images", "immatch"]
+    for k, (n, reject, options) in enumerate(IRAF):
+        given = {"mclip": "yes", "nkeep": 0, "lsigma": 3, "hsigma": 3, "snoise": "0", **options}
+        lines += ["unlearn imcombine", "imcombine.rdnoise=\"4.5\"", "imcombine.gain=\"1.7\""]
+        words = "".join(f", {key}=\"{v}\"" if key == "snoise" else f", {key}={v}" for key, v in given.items())
+        lines.append(f'imcombine ("n{n}_*.fits", "iraf{k}.fits", combine="average", reject="{reject}"{words}, logfile="")')
+    subprocess.run(["irafcl"], input="\n".join([*lines, "logout", ""]), text=True, check=True,
+                   env={**os.environ, "imtype": "fits", "USER": "nobody"}, stdout=subprocess.DEVNULL)
+    stacks = [f"stack s{n}_ rej w {low} {high} -nonorm -out=siril{k}" for k, (n, low, high) in enumerate(SIRIL)]
+    with open("run.ssf", "w") as script:
+        script.write("\n".join(["requires 1.0.0", "set32bits", *stacks, ""]))
+    subprocess.run(["siril-cli", "-d", os.getcwd(), "-s", "run.ssf"], check=True, stdout=subprocess.DEVNULL)
+    cases = []
+    for k, (n, reject, options) in enumerate(IRAF):
+        value = fits.getdata(f"iraf{k}.fits").astype("f8").ravel()
+        cases.append({"by": "iraf 2.17", "frames": n, "reject": reject, **options, "value": value.tolist()})
+    for k, (n, low, high) in enumerate(SIRIL):
+        value = fits.getdata(f"siril{k}.fit").astype("f8").ravel() * 65536
+        cases.append({"by": "siril 1.0.6", "frames": n, "reject": "winsorised", "lsigma": low, "hsigma": high,
+                      "value": value.tolist()})
+    for case in cases:
+        case["value"] = [float(f"{v:.9g}") for v in case["value"]]
+    data = {str(n): [[float(str(v)) for v in frame.ravel()] for frame in cube] for n, cube in cubes.items()}
+    with open("rejections.json", "w") as out:
+        json.dump({"shape": SHAPE, "gain": 1.7, "read_noise": 4.5, "frames": data, "cases": cases}, out)
+        out.write("\n")
+
+
+main(sys.argv[1])
