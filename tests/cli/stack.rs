@@ -77,6 +77,16 @@ fn options_that_do_not_go_together_are_refused() {
         (&["--nlow", "1", "--reject", "sigclip"][..], &["--nlow", "sigclip"][..]),
         (&["--lsigma", "2"][..], &["--lsigma", "none"][..]),
         (&["--reject", "minmax", "--nlow", "2", "--nhigh", "1"][..], &["leave nothing of 3 frames"][..]),
+        (&["--reject", "pclip", "--no-mclip"][..], &["--no-mclip", "pclip"][..]),
+        (&["--reject", "crreject", "--lsigma", "2"][..], &["--lsigma", "crreject"][..]),
+        (&["--reject", "ccdclip"][..], &["need --gain and --read-noise"][..]),
+        (&["--reject", "ccdclip", "--gain", "0", "--read-noise", "3"][..], &["gain", "above 0"][..]),
+        (&["--reject", "percentile"][..], &["percentile needs --limits"][..]),
+        (&["--reject", "percentile", "--limits", "60,40"][..], &["60 and 40"][..]),
+        (&["--reject", "pclip", "--pclip", "0"][..], &["pclip: 0"][..]),
+        (&["--reject", "minmax", "--nkeep", "2"][..], &["nkeep", "do not go with minmax"][..]),
+        (&["--reject", "winsorised", "--flavour", "dragons"][..], &["dragons has no winsorised"][..]),
+        (&["--reject", "sigclip", "--maxrej", "1", "--flavour", "dragons"][..], &["nkeep and maxrej"][..]),
         (&["--dq-levels", "bad_pixle"][..], &["bad_pixle", "bad_pixel"][..]),
         (&["--calibrate", "frame - bias"][..], &["bias", "no bias=FILE"][..]),
         (&["--calibrate", "bias / 2", "bias=frame_0.fits"][..], &["does not occur"][..]),
@@ -91,6 +101,31 @@ fn options_that_do_not_go_together_are_refused() {
         assert_eq!(done.code, 2, "{options:?}: {}", done.err);
     }
     assert_eq!(names(dir.path()), before);
+}
+
+/// Of each rejection the header says what was done.
+#[test]
+fn rejections_are_in_the_history() {
+    let dir = folder();
+    let noise = ["--gain", "2", "--read-noise", "5"];
+    for (options, says) in [
+        (&["--reject", "winsorised", "--hsigma", "2"][..], "reject winsorised lsigma 3 hsigma 2 mclip to convergence,"),
+        (&["--reject", "pclip", "--pclip", "0.7"][..], "reject pclip lsigma 3 hsigma 3 pclip 0.7,"),
+        (&["--reject", "percentile", "--limits", "0,90"][..], "reject percentile 0,90,"),
+        (&["--reject", "threshold", "--limits", "-inf,9e4"][..], "reject threshold -inf,90000,"),
+        (&["--reject", "crreject", "--sensitivity", "0.01"][..], "gain 2 read-noise 5 sensitivity 0.01,"),
+        (&["--reject", "sigclip", "--nkeep", "2", "--maxrej", "1"][..], "ndastro nkeep: 2"),
+    ] {
+        let crreject = options.contains(&"crreject");
+        let more = if crreject { &noise[..] } else { &[] };
+        let words = STACK.iter().chain(options).chain(more).chain(&["-o", "out.fits", "--overwrite"]);
+        run(dir.path(), words).ok();
+        let header = AstroData::open(dir.path().join("out.fits")).unwrap();
+        // A long line goes on in the next card, wherever it was cut.
+        let history: String = header.phu().history().collect();
+        let bare = |text: &str| text.replace(' ', "");
+        assert!(bare(&history).contains(&bare(says)), "{says:?} is not in {history}");
+    }
 }
 
 /// An output that is what the frames are calibrated with would destroy it.
