@@ -77,7 +77,7 @@ pub use stack::{
     BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
     ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Reject, Stack, StackPlan, VarianceFrom,
 };
-pub use stats::{DeviceSeconds, Stats};
+pub use stats::{DeviceSeconds, Factors, Stats};
 pub use unit::Unit;
 pub use wcs::Wcs;
 pub use window::Window;

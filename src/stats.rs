@@ -30,8 +30,22 @@ pub struct Stats {
     pub peak_device_bytes: u64,
     /// What the device spent on it, where it has a clock.
     pub device_seconds: Option<DeviceSeconds>,
+    /// By what the frames of a stack were scaled and shifted, for each extension; empty if they were not.
+    pub factors: Vec<Factors>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
+}
+
+/// The factors and the offsets of the frames of one extension, in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Factors {
+    /// EXTVER of the extension.
+    pub extver: i64,
+    /// One for each frame.
+    pub scale: Vec<f64>,
+    /// In data units, added after the factor.
+    pub zero: Vec<f64>,
 }
 
 /// Seconds by the device's clock, over all tiles. Tiles overlap, so they can come to more than the run took; what the host
@@ -56,7 +70,7 @@ impl std::ops::AddAssign for DeviceSeconds {
 }
 
 impl Stats {
-    /// As the command line writes it; `device_seconds` is there only if the device has a clock.
+    /// As the command line writes it; `device_seconds` is there only if the device has a clock, `factors` if there are any.
     pub fn to_json(&self) -> serde_json::Value {
         let mut json = serde_json::json!({
             "engine": self.engine,
@@ -74,6 +88,10 @@ impl Stats {
         });
         if let Some(DeviceSeconds { upload, kernels, readback }) = self.device_seconds {
             json["device_seconds"] = serde_json::json!({ "upload": upload, "kernels": kernels, "readback": readback });
+        }
+        if !self.factors.is_empty() {
+            let one = |f: &Factors| serde_json::json!({ "extver": f.extver, "scale": f.scale, "zero": f.zero });
+            json["factors"] = self.factors.iter().map(one).collect();
         }
         json
     }

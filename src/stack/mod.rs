@@ -488,6 +488,11 @@ impl Stack {
         Stats {
             bytes_read: headers + pixels - before + plans.iter().map(|p| p.read_for_levels).sum::<u64>(),
             frames: self.inputs.len() as u64,
+            factors: if self.scale.is_some() || self.zero.is_some() {
+                plans.iter().map(Plan::factors).collect()
+            } else {
+                Vec::new()
+            },
             pixels: plans.iter().map(|p| p.pixels() as u64).sum(),
             ..counters.stats(engine, started)
         }

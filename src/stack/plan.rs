@@ -14,6 +14,7 @@ use crate::kernels::stack::{Affine, Method};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, Target};
 use crate::plane::Plane;
+use crate::stats::Factors;
 use crate::tiles::Counters;
 use crate::unit::Unit;
 use crate::writing::{carried, others, planes_of};
@@ -50,6 +51,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// What its frames are scaled and shifted by.
+    pub(super) fn factors(&self) -> Factors {
+        let (scale, zero) = self.affine.iter().map(|a| (a.scale, a.zero)).unzip();
+        Factors { extver: self.ver, scale, zero }
+    }
+
     pub(super) fn new(stack: &Stack, extension: usize, engine: &Engine, counters: &mut Counters) -> Result<Self> {
         let first = &stack.inputs[0];
         let frames: Vec<NDAstroData> =

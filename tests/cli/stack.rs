@@ -154,6 +154,7 @@ fn noise_and_levels_of_the_header() {
         frames.push(format!("{i}.fits"));
     }
     let options = ["--gain", "!gain", "--read-noise", "6", "--scale", "!EXPTIME", "-o", "out.fits", "--engine", "cpu"];
+    let options = options.into_iter().chain(["--stats", "stats.json"]);
     let args: Vec<&str> = ["stack"].into_iter().chain(frames.iter().map(String::as_str)).chain(options).collect();
     run(dir.path(), &args).ok();
     let out = AstroData::open(dir.path().join("out.fits")).unwrap();
@@ -164,4 +165,6 @@ fn noise_and_levels_of_the_header() {
     assert_eq!(first(out[0].variance().unwrap().unwrap()), f64::from(want as f32));
     let history: Vec<String> = out.phu().history().collect();
     assert!(history.iter().any(|line| line == "ndastro scale by !EXPTIME of 1: 1,0.5"), "{history:?}");
+    let stats: Value = serde_json::from_slice(&fs::read(dir.path().join("stats.json")).unwrap()).unwrap();
+    assert_eq!(stats["factors"], serde_json::json!([{ "extver": 1, "scale": [1.0, 0.5], "zero": [0.0, 0.0] }]));
 }
