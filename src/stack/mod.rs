@@ -449,6 +449,9 @@ impl Stack {
         if self.keep != Keep::default() && !self.reject.is_by_limits() {
             return Err(Error::Parameter(format!("nkeep and maxrej do not go with {}", self.reject.name())));
         }
+        if let Some(clip) = self.reject.clip() {
+            sigmas(clip.lsigma, clip.hsigma)?;
+        }
         match self.reject {
             Reject::None => Ok(()),
             Reject::MinMax { nlow, nhigh } if nlow.saturating_add(nhigh) >= self.inputs.len() => {
@@ -456,11 +459,8 @@ impl Stack {
                 Err(Error::Parameter(format!("minmax: nlow {nlow} and nhigh {nhigh} leave nothing of {n} frames")))
             }
             Reject::MinMax { .. } => Ok(()),
-            Reject::SigClip(clip) | Reject::VarClip(clip) | Reject::MadClip(clip) | Reject::Winsorised(clip) => {
-                sigmas(clip.lsigma, clip.hsigma)
-            }
-            Reject::CcdClip(clip, noise) => {
-                sigmas(clip.lsigma, clip.hsigma)?;
+            Reject::SigClip(_) | Reject::VarClip(_) | Reject::MadClip(_) | Reject::Winsorised(_) => Ok(()),
+            Reject::CcdClip(_, noise) => {
                 from_0("read noise", noise.read_noise)?;
                 from_0("sensitivity", noise.sensitivity)?;
                 let positive = noise.gain > 0.0 && noise.gain.is_finite();

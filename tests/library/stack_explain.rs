@@ -127,7 +127,7 @@ fn explained_pixels_are_those_of_the_stack() {
                 let frames = ugly(&draw, [4, 5, 9][i % 3], i % 2 == 0, i % 4 != 3);
                 let n = frames.len();
                 let mut stack = Stack::new(frames).combine(combine).reject(reject).flavour(flavour).maps(Map::ALL);
-                if i % 5 == 2 && !matches!(reject, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_)) && !old {
+                if i % 5 == 2 && !old {
                     stack = stack.nkeep(2).maxrej(3);
                 }
                 if i % 3 == 1 {

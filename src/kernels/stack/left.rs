@@ -5,7 +5,8 @@
 
 use std::ops::Range as Places;
 
-use super::clip::{Lanes, Range, all, choose};
+use super::clip::{Lanes, Range, all, choose, only};
+use super::cpu::{accumulate, quotient};
 use super::order::{Column, GROUP, Ordered};
 
 /// Places in order that are left of a group of pixels, from `lo` to before `hi`: few pixels, so that those that are done do
@@ -67,6 +68,19 @@ impl Left {
             n[i] = self.hi[i] - self.lo[i];
         }
         n
+    }
+
+    /// The mean of what is left, and what its rounding lost.
+    #[inline(always)]
+    pub(super) fn mean<K: Ordered>(&self, column: Column<'_, K>) -> (Lanes, Lanes) {
+        let n = self.count();
+        let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
+        self.each(column, |i, x, inside| accumulate::<f64>(&mut high[i], &mut low[i], only(x, inside)));
+        let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
+        for i in 0..GROUP {
+            (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
+        }
+        (centre, rest)
     }
 
     /// Calls `add` with each sample that is left, from small to large, and whether it is in its pixel's range: all ones.

@@ -9,7 +9,7 @@
 use std::ops::Range as Places;
 
 use super::clip::{Lanes, Range, all, choose, only};
-use super::cpu::{BLOCK, accumulate, quotient};
+use super::cpu::BLOCK;
 use super::left::{Left, Rows};
 use super::order::{Column, GROUP, Order, Ordered};
 use super::{Clip, DetectorNoise, Keep, MOST_PASSES, Reject};
@@ -227,14 +227,7 @@ fn mean_inside<K: Ordered>(column: Column<'_, K>, left: &Left) -> (Lanes, Lanes)
         let end = choose(all(left.hi[i] - left.lo[i] >= 3.0), 1.0, 0.0);
         (left.lo[i], left.hi[i]) = (left.lo[i] + end, left.hi[i] - end);
     }
-    let n = left.count();
-    let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
-    left.each(column, |i, x, inside| accumulate::<f64>(&mut high[i], &mut low[i], only(x, inside)));
-    let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
-    for i in 0..GROUP {
-        (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
-    }
-    (centre, rest)
+    left.mean(column)
 }
 
 /// Samples of a group about its centres.

@@ -10,7 +10,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::clip::{Lanes, Range, all, choose, only};
-use super::cpu::{BLOCK, accumulate, quotient};
+use super::cpu::BLOCK;
 use super::left::{Left, Rows};
 use super::method::Clip;
 use super::order::{Column, GROUP, Order, Ordered};
@@ -222,17 +222,7 @@ impl Left {
     #[inline(always)]
     fn pass_anew<K: Ordered>(&mut self, column: Column<'_, K>, clip: &Clip) -> bool {
         let n = self.count();
-        let (centre, rest) = if clip.mclip {
-            column.middles(&self.lo, &self.hi, false)
-        } else {
-            let (mut high, mut low) = ([0f64; GROUP], [0f64; GROUP]);
-            self.each(column, |i, x, inside| accumulate::<f64>(&mut high[i], &mut low[i], only(x, inside)));
-            let (mut centre, mut rest) = ([0f64; GROUP], [0f64; GROUP]);
-            for i in 0..GROUP {
-                (centre[i], rest[i]) = quotient(high[i], low[i], if n[i] > 1.0 { n[i] } else { 1.0 });
-            }
-            (centre, rest)
-        };
+        let (centre, rest) = if clip.mclip { column.middles(&self.lo, &self.hi, false) } else { self.mean(column) };
         let mut squares = [0f64; GROUP];
         self.each(column, |i, x, inside| {
             let t = (x - centre[i]) - rest[i];
