@@ -30,9 +30,74 @@ pub(super) fn rounds(n: usize) -> impl Iterator<Item = Round> {
     })
 }
 
+/// What a step leaves of a comparator: both samples, or only the one that is wanted later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    Both,
+    Lesser,
+    Greater,
+}
+
+/// A comparator of rows `i` and `j` of a network that leaves out what no wanted place depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub i: usize,
+    pub j: usize,
+    pub wants: Wants,
+}
+
+/// The steps of [`rounds`] that these places of `n` depend on: after them those places have what they have in order, and
+/// the others anything.
+pub(super) fn selection(n: usize, places: std::ops::RangeInclusive<usize>) -> Vec<Step> {
+    let mut wanted: Vec<bool> = (0..n).map(|k| places.contains(&k)).collect();
+    let all: Vec<Round> = rounds(n).collect();
+    let mut steps = Vec::new();
+    for Round { p, r, d } in all.into_iter().rev() {
+        for i in (0..n.saturating_sub(d)).rev().filter(|i| i & p == r) {
+            let j = i + d;
+            let wants = match (wanted[i], wanted[j]) {
+                (false, false) => continue,
+                (true, false) => Wants::Lesser,
+                (false, true) => Wants::Greater,
+                (true, true) => Wants::Both,
+            };
+            (wanted[i], wanted[j]) = (true, true);
+            steps.push(Step { i, j, wants });
+        }
+    }
+    steps.reverse();
+    steps
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is wanted is in its place, of all zeros and ones.
+    #[test]
+    fn what_is_wanted_is_selected() {
+        for n in 1..=12 {
+            for (first, last) in (0..n).flat_map(|first| (first..n).map(move |last| (first, last))) {
+                let steps = selection(n, first..=last);
+                for bits in 0..1u32 << n {
+                    let mut v: Vec<u32> = (0..n).map(|i| bits >> i & 1).collect();
+                    for &Step { i, j, wants } in &steps {
+                        let (a, b) = (v[i], v[j]);
+                        // What is not wanted is not written, and nothing may depend on it.
+                        v[i] = if wants == Wants::Greater { 7 } else { a.min(b) };
+                        v[j] = if wants == Wants::Lesser { 7 } else { a.max(b) };
+                    }
+                    let zeros = n - bits.count_ones() as usize;
+                    assert!(
+                        (first..=last).all(|k| v[k] == u32::from(k >= zeros)),
+                        "{n}: {first} to {last} of {bits:b}"
+                    );
+                }
+            }
+        }
+        assert_eq!(selection(20, 7..=10).len(), 84);
+        assert_eq!(selection(20, 0..=19).len(), network(20).count());
+    }
 
     fn sort<T: Copy + Ord>(v: &mut [T]) {
         for (i, j) in network(v.len()) {

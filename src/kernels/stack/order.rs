@@ -9,7 +9,7 @@
 
 use super::clip::{Range, all, choose};
 use super::cpu::{BLOCK, Row, Samples, part};
-use super::network::{Round, rounds};
+use super::network::{Round, Step, Wants, rounds};
 use crate::real::Real;
 
 /// Pixels that are looked at together in order: a cache line of f32.
@@ -300,4 +300,42 @@ pub(super) fn sort<K: Ord + Copy, const AT_ONCE: usize>(keys: &mut [K], n: usize
             }
         }
     }
+}
+
+/// Takes each of `width` columns of keys through these steps, so many at a time.
+#[inline(always)]
+pub(super) fn select<K: Ord + Copy, const AT_ONCE: usize>(keys: &mut [K], width: usize, steps: &[Step]) {
+    for &Step { i, j, wants } in steps {
+        let (before, from) = keys.split_at_mut(j * width);
+        let small = before[i * width..][..width].as_chunks_mut::<AT_ONCE>().0;
+        let large = from[..width].as_chunks_mut::<AT_ONCE>().0;
+        // A loop of each: a store that depends on something would be one under a mask.
+        match wants {
+            Wants::Both => {
+                for (a, b) in small.iter_mut().zip(large.iter_mut()) {
+                    (*a, *b) = (lesser(*a, *b), greater(*a, *b));
+                }
+            }
+            Wants::Lesser => {
+                for (a, b) in small.iter_mut().zip(large.iter()) {
+                    *a = lesser(*a, *b);
+                }
+            }
+            Wants::Greater => {
+                for (a, b) in small.iter().zip(large.iter_mut()) {
+                    *b = greater(*a, *b);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn lesser<K: Ord + Copy, const N: usize>(x: [K; N], y: [K; N]) -> [K; N] {
+    std::array::from_fn(|l| x[l].min(y[l]))
+}
+
+#[inline(always)]
+fn greater<K: Ord + Copy, const N: usize>(x: [K; N], y: [K; N]) -> [K; N] {
+    std::array::from_fn(|l| x[l].max(y[l]))
 }

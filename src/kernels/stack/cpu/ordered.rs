@@ -14,7 +14,8 @@ use super::stream::{Bytes, Form, Stream, Sums};
 use crate::dtype::DType;
 use crate::kernels::stack::clip::Lanes;
 use crate::kernels::stack::left::Left;
-use crate::kernels::stack::order::{Column, GROUP, Key, sort};
+use crate::kernels::stack::network::{Step, selection};
+use crate::kernels::stack::order::{Column, GROUP, Key, select, sort};
 use crate::kernels::stack::sigclip::narrow;
 use crate::kernels::stack::{Affine, Clip, Combine, Errors, Flavour, Keep, Method, Out, Reject};
 use crate::real::Real;
@@ -42,6 +43,23 @@ pub(crate) struct Room {
     rows: Vec<Key>,
     aside: Aside,
     factors: Vec<f64>,
+    medians: Medians,
+}
+
+/// Steps that put the middles of so many frames in their place, by the least place that is one.
+#[derive(Default)]
+struct Medians {
+    frames: usize,
+    of: Vec<Option<Vec<Step>>>,
+}
+
+impl Medians {
+    /// For pixels with so many samples each.
+    fn steps(&mut self, good: &[u32]) -> &[Step] {
+        let fewest = good.iter().fold(u32::MAX, |fewest, &n| fewest.min(n)).max(1) as usize;
+        let (first, last) = ((fewest - 1) / 2, self.frames / 2);
+        self.of[first].get_or_insert_with(|| selection(self.frames, first..=last))
+    }
 }
 
 /// Pixels in doubt, set aside: their samples in order, one pixel a lane.
@@ -81,18 +99,28 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Ordered<'_, T, F> {
         let (n, frames) = (out.data.len(), affine.len());
         // Once: pixels that are summed again go to all of them.
         let planes: Vec<Bytes<'b>> = (0..frames).map(frame).collect();
-        let negative = sums.take::<true>(n, |f| planes[f], form, affine, levels);
-        let Room { rows, aside, factors } = room;
+        // The value of a median is no sum.
+        let negative = if method.combine.is_median() {
+            sums.take::<false, true>(n, |f| planes[f], form, affine, levels)
+        } else {
+            sums.take::<true, true>(n, |f| planes[f], form, affine, levels)
+        };
+        let Room { rows, aside, factors, medians } = room;
         if factors.len() != frames + 1 {
             *factors = (0..=frames).map(method.combine.factor()).collect();
         }
         let width = if frames <= FRAMES_OF_BLOCK { BLOCK } else { GROUP };
-        rows.resize(frames * width, Key(<f32 as Real>::TOP));
         aside.rows.resize(frames * GROUP, Key(<f32 as Real>::TOP));
         let clip = match &method.reject {
             Reject::SigClip(clip) => Some(clip),
             _ => None,
         };
+        if medians.frames != frames {
+            *medians = Medians { frames, of: vec![None; frames / 2 + 1] };
+        }
+        // Without a clipping nobody wants the samples in the order of the frames again.
+        let in_place = clip.is_none() && width == BLOCK;
+        rows.resize(if in_place { 0 } else { frames * width }, Key(<f32 as Real>::TOP));
         let mut pixels = Pixels::default();
         let mut again = Vec::with_capacity(BLOCK);
         let task = Finish { method, affine, factors, planes: &planes, form };
@@ -102,8 +130,10 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Ordered<'_, T, F> {
                 sums.rest.push(start);
                 continue;
             }
+            let steps = clip.is_none().then(|| medians.steps(&sums.good[block.clone()]));
             for part in (0..BLOCK).step_by(width) {
-                sums.order(start + part, width, rows);
+                sums.order(start + part, (frames, width), rows, steps);
+                let rows = if in_place { sums.in_place(frames, start) } else { &rows[..] };
                 for from in (0..width).step_by(GROUP) {
                     let column = Column::new(&rows[from..], width);
                     let at = part + from;
@@ -249,7 +279,7 @@ impl Finish<'_> {
     fn sums(&self, left: &Rejected, sums: &Sums) -> (f64, f64, u32) {
         let (mut sum, mut sum2, mut mask) = (0f64, 0f64, 0);
         for (f, affine) in self.affine.iter().enumerate() {
-            if !left.keys.contains(&sums.keys[f * sums.stride + left.pixel]) {
+            if !left.keys.contains(&sums.keys[Sums::place(self.affine.len(), f, left.pixel)]) {
                 continue;
             }
             let (d, v, flags) = self.form.of_pixel(self.planes[f], left.pixel);
@@ -264,16 +294,27 @@ impl Finish<'_> {
 }
 
 impl Sums {
-    /// Puts what orders so many pixels of a piece in order.
+    /// What orders the samples of a block, where it is.
     #[inline(always)]
-    fn order(&self, start: usize, width: usize, rows: &mut [Key]) {
-        for (row, from) in rows.chunks_exact_mut(width).zip(self.keys.chunks_exact(self.stride)) {
-            for (row, from) in row.as_chunks_mut::<GROUP>().0.iter_mut().zip(from[start..].as_chunks::<GROUP>().0) {
+    fn in_place(&self, frames: usize, start: usize) -> &[Key] {
+        bytemuck::cast_slice(&self.keys[Sums::place(frames, 0, start)..][..frames * BLOCK])
+    }
+
+    /// Puts what orders so many pixels of a piece in order, or takes it through the steps; in place where there are no rows.
+    #[inline(always)]
+    fn order(&mut self, start: usize, (frames, width): (usize, usize), rows: &mut [Key], steps: Option<&[Step]>) {
+        let of_block = &mut self.keys[Sums::place(frames, 0, start / BLOCK * BLOCK)..][..frames * BLOCK];
+        for (row, from) in rows.chunks_exact_mut(width).zip(of_block.chunks_exact(BLOCK)) {
+            let from = &from[start % BLOCK..];
+            for (row, from) in row.as_chunks_mut::<GROUP>().0.iter_mut().zip(from.as_chunks::<GROUP>().0) {
                 *row = from.map(Key);
             }
         }
-        let frames = rows.len() / width;
-        sort::<_, GROUP>(bytemuck::cast_slice_mut::<_, i32>(rows), frames, width);
+        let keys = if rows.is_empty() { of_block } else { bytemuck::cast_slice_mut(rows) };
+        match steps {
+            Some(steps) => select::<_, GROUP>(keys, width, steps),
+            None => sort::<_, GROUP>(keys, frames, width),
+        }
     }
 }
 

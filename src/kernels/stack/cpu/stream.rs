@@ -68,10 +68,9 @@ pub(crate) struct Sums {
     pub rest: Vec<usize>,
     /// Pixels that were summed again.
     pub again: usize,
-    /// What orders the samples, if they are: a row a frame, with nothing for those that are not of the first level.
+    /// What orders the samples, if they are: block after block a row a frame, with nothing for those that are not of the
+    /// first level.
     pub(super) keys: Vec<Key>,
-    /// Pixels of a row.
-    pub(super) stride: usize,
 }
 
 type Key = <f32 as Real>::Key;
@@ -80,6 +79,12 @@ impl Sums {
     /// Bytes of a piece of so many pixels.
     pub(crate) fn bytes(pixels: usize) -> usize {
         pixels * 24 + pixels / BLOCK * size_of::<usize>()
+    }
+
+    /// Where the key of a frame's pixel is.
+    #[inline(always)]
+    pub(super) fn place(frames: usize, f: usize, pixel: usize) -> usize {
+        (pixel / BLOCK * frames + f) * BLOCK + pixel % BLOCK
     }
 
     /// Whether each pixel of a block has a sample of the first level, and no variance is below zero.
@@ -113,7 +118,7 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
     fn run(self) {
         let Stream { frame, form, method, affine, levels, sums, mut out } = self;
         let n = out.data.len();
-        let negative = sums.take::<false>(n, frame, form, affine, levels);
+        let negative = sums.take::<true, false>(n, frame, form, affine, levels);
         for start in (0..n).step_by(BLOCK) {
             let block = start..n.min(start + BLOCK);
             if sums.is_good(block.clone(), negative) {
@@ -125,9 +130,9 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
     }
 }
 
-/// Bytes of a few numbers of 4 and of 2 bytes.
-const WORDS: usize = 4 * LANES;
-const HALVES: usize = 2 * LANES;
+/// Bytes of a block of numbers of 4 and of 2 bytes.
+const WORDS: usize = 4 * BLOCK;
+const HALVES: usize = 2 * BLOCK;
 
 /// What the bits of a mask are read by: the sign bit that is flipped, and those that a good sample has not.
 #[derive(Clone, Copy)]
@@ -136,13 +141,14 @@ struct Bits {
     forbidden: u32,
 }
 
-/// Data, variance and mask, a few pixels after the other.
-type Numbers<'a> = (&'a [[u8; WORDS]], &'a [[u8; WORDS]], &'a [[u8; HALVES]]);
+/// Data, variance and mask of a block.
+type Numbers<'a> = (&'a [u8; WORDS], &'a [u8; WORDS], &'a [u8; HALVES]);
 
 impl Sums {
-    /// Sums `n` pixels of all frames, and keeps what orders them if that is wanted. Not 0 if a variance is below zero.
+    /// Sums `n` pixels of all frames (the data if they are `SUMMED`), and keeps what orders them if they are `ORDERED`.
+    /// Not 0 if a variance is below zero.
     #[inline(always)]
-    pub(super) fn take<'b, const ORDERED: bool>(
+    pub(super) fn take<'b, const SUMMED: bool, const ORDERED: bool>(
         &mut self,
         n: usize,
         frame: impl Fn(usize) -> Bytes<'b>,
@@ -162,7 +168,6 @@ impl Sums {
             words.resize(whole, 0);
         }
         if ORDERED {
-            self.stride = whole;
             self.keys.resize(affine.len() * whole, <f32 as Real>::TOP);
         }
         let bits = Bits { flip: form.flip(), forbidden: levels.forbidden[0] };
@@ -171,9 +176,9 @@ impl Sums {
         for f in (0..affine.len()).step_by(2) {
             let first = frame(f);
             negative |= if f + 1 < affine.len() {
-                self.add::<2, ORDERED>([first, frame(f + 1)], f, &affine[f..f + 2], n, bits)
+                self.add::<2, SUMMED, ORDERED>([first, frame(f + 1)], (f, affine), n, bits)
             } else {
-                self.add::<1, ORDERED>([first], f, &affine[f..=f], n, bits)
+                self.add::<1, SUMMED, ORDERED>([first], (f, affine), n, bits)
             };
         }
         negative
@@ -181,101 +186,115 @@ impl Sums {
 
     /// Adds `K` frames from this one on. Not 0 if a variance is below zero.
     #[inline(always)]
-    fn add<const K: usize, const ORDERED: bool>(
+    fn add<const K: usize, const SUMMED: bool, const ORDERED: bool>(
         &mut self,
         frames: [Bytes<'_>; K],
-        first: usize,
-        affine: &[Affine],
+        (first, affine): (usize, &[Affine]),
         n: usize,
         bits: Bits,
     ) -> u32 {
-        if affine.iter().all(Affine::is_identity) {
-            self.add_as::<K, ORDERED, false>(frames, first, affine, n, bits)
+        if affine[first..first + K].iter().all(Affine::is_identity) {
+            self.add_as::<K, SUMMED, ORDERED, false>(frames, (first, affine), n, bits)
         } else {
-            self.add_as::<K, ORDERED, true>(frames, first, affine, n, bits)
+            self.add_as::<K, SUMMED, ORDERED, true>(frames, (first, affine), n, bits)
         }
     }
 
     #[inline(always)]
-    fn add_as<const K: usize, const ORDERED: bool, const SCALED: bool>(
+    fn add_as<const K: usize, const SUMMED: bool, const ORDERED: bool, const SCALED: bool>(
         &mut self,
         frames: [Bytes<'_>; K],
-        first: usize,
-        affine: &[Affine],
+        of: (usize, &[Affine]),
         n: usize,
         bits: Bits,
     ) -> u32 {
         let mut negative = [0u32; LANES];
-        let planes = frames.map(|b| {
-            (b.data.as_chunks::<WORDS>().0, b.variance.as_chunks::<WORDS>().0, b.mask.as_chunks::<HALVES>().0)
-        });
-        let whole = n / LANES;
+        let planes = frames.map(|b| (b.data.as_chunks().0, b.variance.as_chunks().0, b.mask.as_chunks().0));
+        let (whole, rest) = (n / BLOCK, n % BLOCK);
         let planes = planes.map(|(data, variance, mask)| (&data[..whole], &variance[..whole], &mask[..whole]));
         for at in 0..whole {
-            self.lanes::<K, ORDERED, SCALED>((first, at * LANES), planes, at, affine, bits, &mut negative);
+            let block = planes.map(|(data, variance, mask)| (&data[at], &variance[at], &mask[at]));
+            self.block::<K, SUMMED, ORDERED, SCALED>(of, at, block, bits, &mut negative);
         }
-        let (from, rest) = (whole * LANES, n % LANES);
         if rest > 0 {
             // The last few, and zeros behind them.
+            let from = whole * BLOCK;
             let padded = frames.map(|b| {
-                let mut padded = ([[0; WORDS]], [[0; WORDS]], [[0; HALVES]]);
-                padded.0[0][..4 * rest].copy_from_slice(&b.data[4 * from..4 * n]);
-                padded.1[0][..4 * rest].copy_from_slice(&b.variance[4 * from..4 * n]);
-                padded.2[0][..2 * rest].copy_from_slice(&b.mask[2 * from..2 * n]);
+                let mut padded = ([0; WORDS], [0; WORDS], [0; HALVES]);
+                padded.0[..4 * rest].copy_from_slice(&b.data[4 * from..4 * n]);
+                padded.1[..4 * rest].copy_from_slice(&b.variance[4 * from..4 * n]);
+                padded.2[..2 * rest].copy_from_slice(&b.mask[2 * from..2 * n]);
                 padded
             });
-            let planes = padded.each_ref().map(|(data, variance, mask)| (&data[..], &variance[..], &mask[..]));
-            self.lanes::<K, ORDERED, SCALED>((first, from), planes, 0, affine, bits, &mut negative);
+            let block = padded.each_ref().map(|(data, variance, mask)| (data, variance, mask));
+            self.block::<K, SUMMED, ORDERED, SCALED>(of, whole, block, bits, &mut negative);
         }
         negative.iter().fold(0, |all, one| all | one)
     }
 
-    /// Adds a few pixels of `K` frames.
+    /// Adds a block of `K` frames.
     #[inline(always)]
-    fn lanes<const K: usize, const ORDERED: bool, const SCALED: bool>(
+    fn block<const K: usize, const SUMMED: bool, const ORDERED: bool, const SCALED: bool>(
         &mut self,
-        (first, at): (usize, usize),
+        (first, affine): (usize, &[Affine]),
+        at: usize,
         planes: [Numbers<'_>; K],
-        from: usize,
-        affine: &[Affine],
         bits: Bits,
         negative: &mut [u32; LANES],
     ) {
-        let (Some(sum), Some(sum2)) = (lanes_of(&mut self.sum, at), lanes_of(&mut self.sum2, at)) else { return };
-        let (Some(good), Some(mask)) = (lanes_of(&mut self.good, at), lanes_of(&mut self.mask, at)) else { return };
-        let (mut s, mut s2, mut g, mut m, mut below) = (*sum, *sum2, *good, *mask, *negative);
-        for k in 0..K {
-            let affine = &affine[k];
-            // By value: places that may overlap, LLVM goes to one by one.
-            let (data, variance, mask) = (planes[k].0[from], planes[k].1[from], planes[k].2[from]);
-            let (mut ds, mut vs, mut all_bits) = ([0f32; LANES], [0f32; LANES], [0u32; LANES]);
-            for i in 0..LANES {
-                let word = |b: &[u8; WORDS]| f32::from_be_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]);
-                (ds[i], vs[i]) = (word(&data), word(&variance));
-                all_bits[i] = u32::from(u16::from_be_bytes([mask[2 * i], mask[2 * i + 1]])) ^ bits.flip;
-            }
-            let square = affine.scale * affine.scale;
-            let mut keys = [<f32 as Real>::TOP; LANES];
-            for i in 0..LANES {
-                let (d, v, flags) = (ds[i], vs[i], all_bits[i]);
-                let used = all_if(flags & bits.forbidden == 0) & all_if(d.is_finite() & v.is_finite());
-                let x = if SCALED { affine.apply(d).0 } else { f64::from(d) };
-                let w = if SCALED { f64::from(v) * square } else { f64::from(v) };
-                s[i] += keep(x, used);
-                s2[i] += keep(w, used & all_if(v > 0.0));
-                g[i] += used & 1;
-                m[i] |= flags & used;
-                below[i] |= all_if(v < 0.0);
+        // Slices of a length that the compiler knows: in the loop is nothing to check.
+        let (Some(sum), Some(sum2)) = (block_of(&mut self.sum, at), block_of(&mut self.sum2, at)) else { return };
+        let (Some(good), Some(mask)) = (block_of(&mut self.good, at), block_of(&mut self.mask, at)) else { return };
+        let mut none = [[[<f32 as Real>::TOP; LANES]; BLOCK / LANES]; K];
+        let keys = if ORDERED {
+            let from = Sums::place(affine.len(), first, at * BLOCK);
+            let rows: &mut [[[Key; LANES]; BLOCK / LANES]] = self.keys[from..].as_chunks_mut().0.as_chunks_mut().0;
+            rows.first_chunk_mut().unwrap_or(&mut none)
+        } else {
+            &mut none
+        };
+        let affine: &[Affine; K] =
+            affine[first..].first_chunk().unwrap_or_else(|| unreachable!("frames that are there"));
+        let mut below = *negative;
+        for l in 0..BLOCK / LANES {
+            let (mut s, mut s2, mut g, mut m) = (sum[l], sum2[l], good[l], mask[l]);
+            for k in 0..K {
+                let affine = &affine[k];
+                let (d, v) = (reals_of(planes[k].0, l), reals_of(planes[k].1, l));
+                let flags = words_of(planes[k].2, l, bits.flip);
+                let mut used = [0u32; LANES];
+                for i in 0..LANES {
+                    used[i] = all_if(flags[i] & bits.forbidden == 0) & all_if(d[i].is_finite() & v[i].is_finite());
+                }
                 if ORDERED {
-                    let y = if SCALED { x as f32 } else { d };
-                    keys[i] = if used == 0 { <f32 as Real>::TOP } else { y.to_key() };
+                    for i in 0..LANES {
+                        let y = if SCALED { affine.apply(d[i]).0 as f32 } else { d[i] };
+                        keys[k][l][i] = if used[i] == 0 { <f32 as Real>::TOP } else { y.to_key() };
+                    }
+                }
+                for i in 0..LANES {
+                    g[i] += used[i] & 1;
+                    m[i] |= flags[i] & used[i];
+                    below[i] |= all_if(v[i] < 0.0);
+                }
+                if SUMMED {
+                    for i in 0..LANES {
+                        let x = if SCALED { affine.apply(d[i]).0 } else { f64::from(d[i]) };
+                        s[i] += keep(x, used[i]);
+                    }
+                }
+                let square = affine.scale * affine.scale;
+                for i in 0..LANES {
+                    let w = if SCALED { f64::from(v[i]) * square } else { f64::from(v[i]) };
+                    s2[i] += keep(w, used[i] & all_if(v[i] > 0.0));
                 }
             }
-            if ORDERED && let Some(to) = lanes_of(&mut self.keys, (first + k) * self.stride + at) {
-                *to = keys;
+            if SUMMED {
+                sum[l] = s;
             }
+            (sum2[l], good[l], mask[l]) = (s2, g, m);
         }
-        (*sum, *sum2, *good, *mask, *negative) = (s, s2, g, m, below);
+        *negative = below;
     }
 
     /// The results of a block to where they belong.
@@ -314,7 +333,22 @@ impl Sums {
     }
 }
 
+/// The numbers of a block, a few at a time.
 #[inline(always)]
-fn lanes_of<V>(all: &mut [V], at: usize) -> Option<&mut [V; LANES]> {
-    all.get_mut(at..)?.first_chunk_mut()
+fn block_of<V>(all: &mut [V], at: usize) -> Option<&mut [[V; LANES]; BLOCK / LANES]> {
+    all.as_chunks_mut::<LANES>().0.as_chunks_mut().0.get_mut(at)
+}
+
+/// A few numbers of a block.
+#[inline(always)]
+fn reals_of(bytes: &[u8; WORDS], l: usize) -> [f32; LANES] {
+    let words = &bytes.as_chunks::<4>().0.as_chunks::<LANES>().0[l];
+    std::array::from_fn(|i| f32::from_be_bytes(words[i]))
+}
+
+/// A few masks of a block.
+#[inline(always)]
+fn words_of(bytes: &[u8; HALVES], l: usize, flip: u32) -> [u32; LANES] {
+    let words = &bytes.as_chunks::<2>().0.as_chunks::<LANES>().0[l];
+    std::array::from_fn(|i| u32::from(u16::from_be_bytes(words[i])) ^ flip)
 }
