@@ -229,6 +229,7 @@ pub(crate) fn compute<T: Real + Default>(
     let job = Job {
         inputs: planes.iter().collect(),
         pixels: plan.pixels(),
+        part: 0..plan.pixels(),
         row: plan.shape.last().copied().unwrap_or(1),
         outputs: plan.outputs(),
         work: Work::Expr(&plan.program),

@@ -68,13 +68,13 @@ pub use engine::{AdapterReport, GpuEngine, adapters};
 pub use engine::{CpuEngine, Engine};
 pub use error::{Error, Result};
 pub use expr::{Correlation, Expr, MaskRule, Propagation, Rules, Scalar};
-pub use fits::OpenOptions;
+pub use fits::{OpenOptions, merge};
 pub use nddata::NDAstroData;
 pub use output::{DEFAULT_MEMORY, Progress};
 pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
-    BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
+    Band, BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
     ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Reject, Stack, StackPlan, VarianceFrom,
 };
 pub use stats::{DeviceSeconds, Factors, Stats};

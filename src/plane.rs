@@ -278,13 +278,22 @@ impl Plane {
     ///
     /// # Errors
     /// The file changed, or is damaged; or `each` says so.
-    pub(crate) fn bands(&self, mut each: impl FnMut(Range<usize>, &[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn bands(&self, each: impl FnMut(Range<usize>, &[u8]) -> Result<()>) -> Result<()> {
+        self.bands_of(0..self.len(), each)
+    }
+
+    /// The same of these pixels alone.
+    pub(crate) fn bands_of(
+        &self,
+        part: Range<usize>,
+        mut each: impl FnMut(Range<usize>, &[u8]) -> Result<()>,
+    ) -> Result<()> {
         let size = self.format().size();
         let step = (BAND_BYTES / size).max(1).next_multiple_of(self.band());
         let mut bytes = Vec::new();
-        let mut start = 0;
-        while start < self.len() {
-            let flat = start..self.len().min(start + step);
+        let mut start = part.start;
+        while start < part.end {
+            let flat = start..part.end.min(start + step);
             self.begin(flat.len());
             self.expect(flat.clone());
             let done = match self.slice(flat.clone()) {

@@ -28,6 +28,8 @@ pub(crate) struct Job<'a> {
     pub inputs: Vec<&'a Plane>,
     /// Pixels of the output.
     pub pixels: usize,
+    /// Those of them that are computed.
+    pub part: Range<usize>,
     /// Pixels of a row: tiles end at rows where they can.
     pub row: usize,
     pub outputs: Outputs,
@@ -105,6 +107,11 @@ impl Job<'_> {
     /// Pixels that should be computed at once, since some plane decodes them together.
     fn band(&self) -> usize {
         self.staged().map(|(_, p)| p.band()).max().unwrap_or(1)
+    }
+
+    /// How many pixels are done when those before this one are, and of how many.
+    fn so_far(&self, end: usize) -> (usize, usize) {
+        (end - self.part.start, self.part.len())
     }
 
     /// The stored bytes of so many pixels are about to be read.
@@ -356,7 +363,7 @@ pub(crate) fn run<T: Real + Default>(
     control: &Control<'_>,
     sink: &mut dyn Sink<T>,
 ) -> Result<Counters> {
-    if job.pixels == 0 {
+    if job.part.is_empty() {
         return Ok(Counters::default());
     }
     job.check()?;
@@ -389,7 +396,7 @@ pub(crate) fn run<T: Real + Default>(
             let tally = tile.tally;
             Ok(full_tx.send(tile).ok().map(|()| tally))
         };
-        let mut drive = Drive { job, control, deliver: &deliver, counters: Counters::default(), done: 0 };
+        let mut drive = Drive { job, control, deliver: &deliver, counters: Counters::default(), done: job.part.start };
         let computed = drive.run(engine);
         let counters = drive.counters;
         drop(full_tx);
@@ -409,16 +416,16 @@ fn in_place<T: Real + Default>(
     let mut run = CpuRun::new(engine, job, control.memory)?;
     let size = whole(run.pixels_in_place(), [job.band(), job.row], job.pixels);
     let (mut counters, mut ahead) = (Counters::default(), Ahead::default());
-    for start in (0..job.pixels).step_by(size) {
+    for start in job.part.clone().step_by(size) {
         control.check()?;
-        let range = start..job.pixels.min(start + size);
+        let range = start..job.part.end.min(start + size);
         job.begin(range.len());
         ahead.begin(job, &range, size);
         run.submit(range.clone());
         let Some(room) = sink.room(range.clone()) else { break };
         let tally = run.collect_in_place(room)?;
         job.check()?;
-        counters.done(tally, control, (range.end, job.pixels));
+        counters.done(tally, control, job.so_far(range.end));
     }
     Ok(counters)
 }
@@ -473,7 +480,7 @@ struct Drive<'a, T> {
     control: &'a Control<'a>,
     deliver: &'a Deliver<'a, T>,
     counters: Counters,
-    /// Pixels delivered.
+    /// Pixels before this one were delivered.
     done: usize,
 }
 
@@ -492,7 +499,7 @@ impl<T: Real + Default> Drive<'_, T> {
                     other => return other,
                 }
             }
-            let rest = self.job.pixels - self.done;
+            let rest = self.job.part.end - self.done;
             let warning = format!("GPU failed ({failure}); the last {rest} pixels were computed on the CPU");
             self.counters.warnings.push(warning);
         }
@@ -515,14 +522,14 @@ impl<T: Real + Default> Drive<'_, T> {
     /// Keeps the runner's tiles in flight and delivers them in order.
     fn pump(&mut self, runner: &mut Runner<'_, T>) -> Result<()> {
         let (job, control) = (self.job, self.control);
-        let size = whole(runner.tile_pixels(), [job.band(), job.row], job.pixels - self.done);
+        let size = whole(runner.tile_pixels(), [job.band(), job.row], job.part.end - self.done);
         let mut ahead = Ahead::default();
         let mut submitted = self.done;
         let mut in_flight = 0;
-        while self.done < job.pixels {
+        while self.done < job.part.end {
             control.check()?;
-            while submitted < job.pixels && in_flight < runner.depth() {
-                let range = submitted..job.pixels.min(submitted + size);
+            while submitted < job.part.end && in_flight < runner.depth() {
+                let range = submitted..job.part.end.min(submitted + size);
                 job.begin(range.len());
                 ahead.begin(job, &range, size);
                 submitted = range.end;
@@ -540,7 +547,7 @@ impl<T: Real + Default> Drive<'_, T> {
             in_flight -= 1;
             let Some(tally) = delivered? else { break };
             self.done = end;
-            self.counters.done(tally, control, (end, job.pixels));
+            self.counters.done(tally, control, job.so_far(end));
         }
         Ok(())
     }
@@ -564,7 +571,7 @@ impl Ahead {
         self.quiet = if reads == self.reads { self.quiet + 1 } else { 0 };
         self.reads = reads;
         if self.quiet < 2 {
-            let end = job.pixels.min(range.end + size);
+            let end = job.part.end.min(range.end + size);
             let next = self.told.max(range.start)..end;
             job.inputs.iter().for_each(|plane| plane.expect(next.clone()));
             self.told = end;

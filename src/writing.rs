@@ -4,6 +4,7 @@
 //! the reference. Everything goes band by band.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -214,9 +215,14 @@ impl AstroData {
 
 /// Writes all pixels of a plane, which was announced as [`image_of`] has it, with the numbers that it has.
 pub(crate) fn copy(writer: &mut FitsWriter, image: usize, plane: &Plane) -> Result<()> {
+    copy_part(writer, image, plane, 0..plane.len())
+}
+
+/// The same of these pixels alone.
+pub(crate) fn copy_part(writer: &mut FitsWriter, image: usize, plane: &Plane, part: Range<usize>) -> Result<()> {
     let format = plane.format();
     let mut bytes = Vec::new();
-    plane.bands(|flat, stored| {
+    plane.bands_of(part, |flat, stored| {
         let offset = (flat.start * format.size()) as u64;
         if format.is_on_disk() {
             return writer.write(image, offset, stored);
@@ -268,19 +274,28 @@ pub(crate) fn carried(name: &str, plane: &Plane, ver: i64, compression: Option<C
 pub(crate) fn result_file<'a>(
     path: &Path,
     overwrite: bool,
-    mut phu: Header,
+    phu: Header,
     images: Vec<ImageSpec>,
     tables: impl Iterator<Item = &'a RawHdu>,
     cancel: Option<Arc<AtomicBool>>,
 ) -> Result<FitsWriter> {
+    let mut writer = FitsWriter::with_hdus(path, overwrite, hdus_of(phu, images, tables))?;
+    writer.cancel(cancel);
+    Ok(writer)
+}
+
+/// Its HDUs.
+pub(crate) fn hdus_of<'a>(
+    mut phu: Header,
+    images: Vec<ImageSpec>,
+    tables: impl Iterator<Item = &'a RawHdu>,
+) -> Vec<HduSpec> {
     let mut hdus: Vec<HduSpec> = images.into_iter().map(HduSpec::Image).collect();
     hdus.extend(tables.filter(|t| !t.is_primary()).map(|t| HduSpec::Raw(t.clone(), None)));
     phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
     phu.set("NEXTEND", hdus.len() as i64, "number of extensions");
     hdus.insert(0, HduSpec::Header(phu));
-    let mut writer = FitsWriter::with_hdus(path, overwrite, hdus)?;
-    writer.cancel(cancel);
-    Ok(writer)
+    hdus
 }
 
 fn without_unit(header: &Header) -> Header {

@@ -5,6 +5,8 @@
 //! of the command line; file names have no meaning; the demo makes what it says and spoils nothing.
 #![cfg(feature = "cli")]
 
+#[path = "cli/bands.rs"]
+mod bands;
 #[path = "cli/bench.rs"]
 mod bench;
 #[path = "cli/calc.rs"]

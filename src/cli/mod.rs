@@ -13,6 +13,7 @@ mod explain;
 mod header;
 mod info;
 mod input;
+mod merge;
 mod night;
 mod preview;
 mod progress;
@@ -44,6 +45,8 @@ struct Cli {
 enum Verb {
     /// Combine frames into one, with variance and mask
     Stack(stack::StackArgs),
+    /// Join the bands that `stack --tile` wrote
+    Merge(merge::MergeArgs),
     /// Say why a stack has what it has at a pixel, sample by sample
     Explain(explain::ExplainArgs),
     /// Compute an expression over files, with units, variance and mask
@@ -108,10 +111,7 @@ impl Common {
     }
 
     fn say(&self, line: &str) {
-        if !self.quiet {
-            // Standard error may be closed; that is no reason to fail.
-            let _ = writeln!(io::stderr(), "{line}");
-        }
+        say(self.quiet, line);
     }
 
     /// The stats file, if one was asked for: made before the work, so that a name that will not do ends the run at once.
@@ -139,6 +139,13 @@ impl Common {
             engine.describe()
         ));
         Ok(())
+    }
+}
+
+fn say(quiet: bool, line: &str) {
+    if !quiet {
+        // Standard error may be closed; that is no reason to fail.
+        let _ = writeln!(io::stderr(), "{line}");
     }
 }
 
@@ -234,6 +241,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.verb {
         Verb::Stack(args) => stack::run(&args),
+        Verb::Merge(args) => merge::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Calc(args) => calc::run(&args),
         Verb::Info(args) => info::run(&args),

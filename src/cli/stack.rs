@@ -13,8 +13,8 @@ use super::{Common, EngineChoice};
 use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
-    AstroData, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map, NDAstroData,
-    Reject, Result, Slices, Stack, VarianceFrom,
+    AstroData, Band, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map,
+    NDAstroData, Reject, Result, Slices, Stack, VarianceFrom,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -387,6 +387,12 @@ pub(super) struct StackArgs {
     /// Say what would be read, uploaded and allocated, and compute nothing; as JSON with --stats
     #[arg(long)]
     plan: bool,
+    /// Compute one of N bands of rows, counted from 1, into OUT.part, which other runs write the others of; then `merge`
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["plan", "resume"])]
+    tile: Option<Band>,
+    /// Keep what is done if the run is interrupted, in OUT.part, and go on from there if there is one
+    #[arg(long, conflicts_with = "plan")]
+    resume: bool,
     #[command(flatten)]
     method: MethodArgs,
     #[command(flatten)]
@@ -421,7 +427,14 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
             return super::print(&plan.to_string());
         }
     };
-    let write = |progress| stack.watched(progress).write(&engine, output, common.overwrite);
+    let write = |progress| {
+        let stack = stack.watched(progress);
+        match args.tile {
+            Some(band) => stack.write_band(&engine, output, common.overwrite, band),
+            None if args.resume => stack.write_resumable(&engine, output, common.overwrite),
+            None => stack.write(&engine, output, common.overwrite),
+        }
+    };
     let stats = with_progress(common.quiet, write)?;
     common.finish(&stats, stats_file, &engine, "frames")
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of kernels, variance rules or devices.
 
+mod bands;
 mod cards;
 pub(crate) mod checksum;
 mod codec;
@@ -22,6 +23,8 @@ mod syncer;
 mod tiled;
 mod writer;
 
+pub(crate) use bands::BandWriter;
+pub use bands::merge;
 pub use file::FitsFile;
 pub use header::{Header, Value};
 pub(crate) use layout::{Group, associate, contradiction};

@@ -7,6 +7,7 @@
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -74,13 +75,15 @@ impl ImageSpec {
 }
 
 /// An HDU in the file.
-struct Slot {
-    header: Header,
-    at: u64,
+pub(super) struct Slot {
+    pub header: Header,
+    pub at: u64,
     /// First byte of the data, and their number.
-    data: u64,
-    len: u64,
-    sum: Sum,
+    pub data: u64,
+    pub len: u64,
+    pub sum: Sum,
+    /// From the first to the last byte of the data that was written.
+    pub written: Range<u64>,
     kind: SlotKind,
     /// Its data, if where they go is not known yet.
     spooled: Option<File>,
@@ -93,12 +96,29 @@ enum SlotKind {
     Raw(Box<RawHdu>, Option<Header>),
 }
 
+/// What is written to.
+pub(super) enum Output {
+    /// Nobody else's, until it gets its name.
+    Own(NamedTempFile),
+    /// That of several runs, under a name of its own: see `bands.rs`.
+    Shared(File),
+}
+
+impl Output {
+    pub(super) fn as_file(&self) -> &File {
+        match self {
+            Output::Own(file) => file.as_file(),
+            Output::Shared(file) => file,
+        }
+    }
+}
+
 /// A FITS file being written.
 pub struct FitsWriter {
-    file: NamedTempFile,
+    pub(super) file: Output,
     target: PathBuf,
     overwrite: bool,
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     /// Slots of the images, in order.
     images: Vec<usize>,
     /// Some image is packed: where the HDUs after it are is known at the end.
@@ -107,31 +127,21 @@ pub struct FitsWriter {
     syncer: Syncer,
 }
 
+/// Where everything goes.
+pub(super) struct Laid {
+    pub slots: Vec<Slot>,
+    images: Vec<usize>,
+    pub floating: bool,
+    /// Bytes of the file, if nothing is packed.
+    pub len: u64,
+}
+
 /// Bytes that are encoded at once.
 const PIECE: usize = 256 << 10;
 
-impl FitsWriter {
-    /// Lays the file out: a primary header without data, then the images. Nothing is visible under `path` until
-    /// [`finish`](Self::finish).
-    ///
-    /// # Errors
-    /// The target exists and `overwrite` is false, or is no plain file; the folder cannot be written; there is no
-    /// room.
-    pub fn create(path: impl AsRef<Path>, overwrite: bool, phu: &Header, images: Vec<ImageSpec>) -> Result<Self> {
-        let mut phu = phu.clone();
-        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
-        phu.set("NEXTEND", images.len() as i64, "number of extensions");
-        let hdus = std::iter::once(HduSpec::Header(phu)).chain(images.into_iter().map(HduSpec::Image)).collect();
-        Self::with_hdus(path, overwrite, hdus)
-    }
-
-    /// Lays out a file of any HDUs. If the first is none that can be, an empty primary goes before it.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub fn with_hdus(path: impl AsRef<Path>, overwrite: bool, mut hdus: Vec<HduSpec>) -> Result<Self> {
-        let target = path.as_ref().to_path_buf();
-        check_target(&target, overwrite)?;
+impl Laid {
+    /// Of any HDUs. If the first is none that can be, an empty primary goes before it.
+    pub(super) fn out(mut hdus: Vec<HduSpec>, target: &Path) -> Result<Self> {
         let primary = match hdus.first() {
             Some(HduSpec::Header(_)) => true,
             Some(HduSpec::Image(image)) => image.compression.is_none(),
@@ -163,9 +173,9 @@ impl FitsWriter {
                     let len = (pixels * spec.format.size()) as u64;
                     let packed = spec
                         .compression
-                        .map(|c| Packer::new(&spec.shape, &spec.format, c, folder_of(&target)))
+                        .map(|c| Packer::new(&spec.shape, &spec.format, c, folder_of(target)))
                         .transpose();
-                    let packed = packed.map_err(Error::io(&target, "cannot make a temporary file for"))?;
+                    let packed = packed.map_err(Error::io(target, "cannot make a temporary file for"))?;
                     let kind = packed.map_or(SlotKind::Plain, |p| SlotKind::Packed(Box::new(p), moved && i == 1));
                     (cards::image(&spec, i == 0, extensions), len, kind)
                 }
@@ -186,31 +196,63 @@ impl FitsWriter {
                 _ => cards::with_room(&header).len() as u64,
             };
             let data = at + head;
-            slots.push(Slot { header, at, data, len, sum: Sum::default(), kind, spooled: None });
+            let (sum, written) = (Sum::default(), 0..0);
+            slots.push(Slot { header, at, data, len, sum, written, kind, spooled: None });
             at = data + len.next_multiple_of(BLOCK as u64);
         }
-        let file = temporary(&target)?;
-        let writer =
-            FitsWriter { file, target, overwrite, slots, images, floating, cancel: None, syncer: Syncer::default() };
-        if !floating {
-            reserve(writer.file.as_file(), at).map_err(|e| writer.failed(e))?;
-        }
-        Ok(writer)
+        Ok(Laid { slots, images, floating, len: at })
+    }
+}
+
+impl FitsWriter {
+    /// Lays the file out: a primary header without data, then the images. Nothing is visible under `path` until
+    /// [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// The target exists and `overwrite` is false, or is no plain file; the folder cannot be written; there is no
+    /// room.
+    pub fn create(path: impl AsRef<Path>, overwrite: bool, phu: &Header, images: Vec<ImageSpec>) -> Result<Self> {
+        let mut phu = phu.clone();
+        phu.remove_where(|k| matches!(k, "EXTNAME" | "EXTVER"));
+        phu.set("NEXTEND", images.len() as i64, "number of extensions");
+        let hdus = std::iter::once(HduSpec::Header(phu)).chain(images.into_iter().map(HduSpec::Image)).collect();
+        Self::with_hdus(path, overwrite, hdus)
     }
 
+    /// Lays out a file of any HDUs. If the first is none that can be, an empty primary goes before it.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn with_hdus(path: impl AsRef<Path>, overwrite: bool, hdus: Vec<HduSpec>) -> Result<Self> {
+        let target = path.as_ref();
+        check_target(target, overwrite)?;
+        let laid = Laid::out(hdus, target)?;
+        let len = (!laid.floating).then_some(laid.len);
+        let writer = Self::of(Output::Own(temporary(target)?), target, overwrite, laid);
+        match len {
+            Some(len) => reserve(writer.file.as_file(), len).map_err(|e| writer.failed(e)).map(|()| writer),
+            None => Ok(writer),
+        }
+    }
+
+    pub(super) fn of(file: Output, target: &Path, overwrite: bool, laid: Laid) -> Self {
+        let Laid { slots, images, floating, .. } = laid;
+        let target = target.to_path_buf();
+        FitsWriter { file, target, overwrite, slots, images, floating, cancel: None, syncer: Syncer::default() }
+    }
     /// A flag that stops the writing with [`Error::Interrupted`] when it becomes true.
     pub(crate) fn cancel(&mut self, flag: Option<Arc<AtomicBool>>) {
         self.cancel = flag;
     }
 
-    fn check_cancel(&self) -> Result<()> {
+    pub(super) fn check_cancel(&self) -> Result<()> {
         match &self.cancel {
             Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
             _ => Ok(()),
         }
     }
 
-    fn failed(&self, e: io::Error) -> Error {
+    pub(super) fn failed(&self, e: io::Error) -> Error {
         Error::io(&self.target, "cannot write")(e)
     }
 
@@ -234,6 +276,7 @@ impl FitsWriter {
             }
             _ => {
                 slot.sum.add(offset, bytes);
+                slot.extend(offset..offset + bytes.len() as u64);
                 let at = slot.data + offset;
                 let file = self.file.as_file();
                 file.write_all_at(bytes, at).map(|()| {
@@ -286,9 +329,11 @@ impl FitsWriter {
         if self.floating {
             self.file.as_file().set_len(at).map_err(|e| self.failed(e))?;
         }
-        self.syncer.finish().and_then(|()| self.file.as_file().sync_all()).map_err(|e| self.failed(e))?;
+        self.sync()?;
         check_target(&self.target, self.overwrite)?;
         let FitsWriter { file, target, overwrite, .. } = self;
+        // What several runs write gets its name when they all are done.
+        let Output::Own(file) = file else { return Ok(()) };
         let renamed = if overwrite { file.persist(&target) } else { file.persist_noclobber(&target) };
         match renamed {
             Ok(_) => {}
@@ -300,6 +345,11 @@ impl FitsWriter {
             let _ = folder.sync_all();
         }
         Ok(())
+    }
+
+    /// Waits until everything is on the disk.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.syncer.finish().and_then(|()| self.file.as_file().sync_all()).map_err(|e| self.failed(e))
     }
 
     /// Writes what is left of an HDU; returns where the next one begins.
@@ -328,31 +378,8 @@ impl FitsWriter {
                 self.copy(&mut table.heap, data + table.rows.len() as u64)?;
                 Ok(data + (table.rows.len() as u64 + table.heap_len).next_multiple_of(BLOCK as u64))
             }
-            SlotKind::Raw(raw, header) => {
-                let (map, range) = (raw.mapping(), raw.data_range());
-                map.check()?;
-                let reader = map.reader()?;
-                let mut sum = Sum::default();
-                let mut at = range.start;
-                while at < range.end {
-                    let end = range.end.min(at + PIECE as u64);
-                    self.check_cancel()?;
-                    let bytes = reader.get(at, end)?;
-                    let own = raw.padded().end.clamp(at, end) - at;
-                    sum.add(at - range.start, &bytes[..own as usize]);
-                    // The system cannot write from a page that is gone.
-                    put(&bytes, slot.data + (at - range.start)).or_else(|e| map.check().and(Err(e)))?;
-                    at = end;
-                }
-                let head = match header {
-                    None => reader.get(raw.header_range().start, raw.header_range().end)?.into_owned(),
-                    // A sum that was there is kept true; none is added.
-                    Some(h) if h.get("CHECKSUM").is_some() => cards::checked(&h, sum),
-                    Some(h) => h.to_bytes(),
-                };
-                put(&head, slot.at)?;
-                map.count(range.end - range.start);
-                map.check()?;
+            SlotKind::Raw(..) => {
+                slot.carry(self.file.as_file(), &self.target, self.cancel.as_deref())?;
                 Ok(slot.data + slot.len.next_multiple_of(BLOCK as u64))
             }
         }
@@ -377,6 +404,49 @@ impl FitsWriter {
 }
 
 impl Slot {
+    /// Whether it is what this run writes, not what it carries.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.kind, SlotKind::Plain)
+    }
+
+    /// These bytes of the data are written.
+    fn extend(&mut self, range: Range<u64>) {
+        let Range { start, end } = self.written.clone();
+        self.written = if start == end { range } else { start.min(range.start)..end.max(range.end) };
+    }
+
+    /// Writes an HDU of another file.
+    pub(super) fn carry(&self, file: &File, target: &Path, cancel: Option<&AtomicBool>) -> Result<()> {
+        let SlotKind::Raw(raw, header) = &self.kind else { return Ok(()) };
+        let put = |bytes: &[u8], at: u64| file.write_all_at(bytes, at).map_err(Error::io(target, "cannot write"));
+        let (map, range) = (raw.mapping(), raw.data_range());
+        map.check()?;
+        let reader = map.reader()?;
+        let mut sum = Sum::default();
+        let mut at = range.start;
+        while at < range.end {
+            if cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                return Err(Error::Interrupted);
+            }
+            let end = range.end.min(at + PIECE as u64);
+            let bytes = reader.get(at, end)?;
+            let own = raw.padded().end.clamp(at, end) - at;
+            sum.add(at - range.start, &bytes[..own as usize]);
+            // The system cannot write from a page that is gone.
+            put(&bytes, self.data + (at - range.start)).or_else(|e| map.check().and(Err(e)))?;
+            at = end;
+        }
+        let head = match header {
+            None => reader.get(raw.header_range().start, raw.header_range().end)?.into_owned(),
+            // A sum that was there is kept true; none is added.
+            Some(h) if h.get("CHECKSUM").is_some() => cards::checked(h, sum),
+            Some(h) => h.to_bytes(),
+        };
+        put(&head, self.at)?;
+        map.count(range.end - range.start);
+        map.check()
+    }
+
     /// Keeps bytes until it is known where they go.
     fn spool(&mut self, offset: u64, bytes: &[u8], folder: &Path) -> io::Result<()> {
         if self.spooled.is_none() {
@@ -388,7 +458,7 @@ impl Slot {
 
 /// A locked temporary file beside the target. Those that killed runs left there are removed: the lock of a file whose
 /// process is gone is free.
-fn temporary(target: &Path) -> Result<NamedTempFile> {
+pub(super) fn temporary(target: &Path) -> Result<NamedTempFile> {
     let folder = folder_of(target);
     // A name may have 255 bytes, and this one gets 11 characters more.
     let name: String = target.file_name().unwrap_or_default().to_string_lossy().chars().take(60).collect();
@@ -448,7 +518,7 @@ pub(crate) fn check_target(path: &Path, overwrite: bool) -> Result<()> {
 }
 
 /// Reserves `len` bytes, so that a full disk shows at once; file systems that cannot reserve only get the length.
-fn reserve(file: &File, len: u64) -> io::Result<()> {
+pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         let bytes = libc::off_t::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;

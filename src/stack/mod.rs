@@ -4,6 +4,7 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
+mod band;
 mod explain;
 mod header;
 mod hierarchy;
@@ -12,10 +13,12 @@ mod normalise;
 mod outline;
 mod plan;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use band::Band;
 pub use explain::{ExplainedPass, ExplainedResult, ExplainedSample, Explanation, Fate};
 pub use hierarchy::{BitNames, Hierarchy};
 pub use maps::Map;
@@ -33,7 +36,7 @@ use crate::expr::collapse::resolved_all;
 use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
 use crate::expr::plan::Options;
-use crate::fits::{Header, RawHdu};
+use crate::fits::{FitsWriter, Header, ImageSpec, RawHdu};
 use crate::kernels::stack::{Errors, Keep, Method, Shares};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled};
@@ -42,7 +45,7 @@ use crate::real::Real;
 use crate::slice::Slices;
 use crate::stats::Stats;
 use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
-use crate::writing::{copy, result_file};
+use crate::writing::{copy_part, result_file};
 use crate::{AstroData, Error, Expr, Result};
 
 pub use crate::kernels::stack::{Clip, Combine, DetectorNoise, Flavour, Reject};
@@ -265,7 +268,7 @@ impl Stack {
         let parts = plan.products.iter().map(|p| (p.part, p.dtype)).collect();
         let mask = plan.mask_out.unwrap_or(DType::U32);
         let mut sink = MemorySink::<T>::new(plan.pixels(), outputs(&plan.products), mask, parts)?;
-        counters.add(self.run(engine, plan, &mut sink)?);
+        counters.add(self.run(engine, plan, 0..plan.pixels(), &mut sink)?);
         let first = &plan.frames[0];
         let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
             .with_variance(T::pixels(sink.variance, &plan.shape)?)?
@@ -291,34 +294,49 @@ impl Stack {
     /// As [`eval`](Self::eval); and the file cannot be written. Then nothing is left behind.
     pub fn write(&self, engine: &Engine, path: impl AsRef<Path>, overwrite: bool) -> Result<Stats> {
         let started = Instant::now();
-        let path = path.as_ref();
-        refuse_input(path, self.inputs.iter().filter_map(AstroData::file))?;
         let mut counters = Counters::default();
-        let plans = self.plans(engine, &mut counters)?;
+        let plans = self.plans_for(engine, path.as_ref(), &mut counters)?;
         let before = read_so_far(&plans).1;
-        let leaves = plans.iter().filter_map(|p| p.computed.as_ref()).flat_map(|c| &c.leaves);
-        refuse_source(path, leaves.flat_map(NDAstroData::planes))?;
-        let mut firsts = Vec::new();
-        let mut images = Vec::new();
-        for plan in &plans {
-            firsts.push(images.len());
-            images.extend(plan.images());
-        }
-        let (phu, cancel) = (self.primary(&plans), self.settings.cancel.clone());
-        let mut writer = result_file(path, overwrite, phu, images, self.tables(), cancel)?;
-        for (plan, &first) in plans.iter().zip(&firsts) {
-            let (targets, others) = plan.targets(first);
-            let mut sink = FileSink::new(&mut writer, targets);
-            counters.add(match plan.compute {
-                DType::F64 => self.run::<f64>(engine, plan, &mut sink)?,
-                _ => self.run::<f32>(engine, plan, &mut sink)?,
-            });
-            for (i, (_, plane)) in plan.others.iter().enumerate() {
-                copy(&mut writer, others + i, plane)?;
-            }
-        }
+        let (images, tables, cancel) = (images(&plans), self.tables(), self.settings.cancel.clone());
+        let mut writer = result_file(path.as_ref(), overwrite, self.primary(&plans), images, tables, cancel)?;
+        self.write_pixels(engine, &plans, &mut writer, &mut counters, |plan| 0..plan.pixels())?;
         writer.finish()?;
         Ok(self.stats(engine, &plans, counters, (started, before)))
+    }
+
+    /// One plan per extension for a file of this name, which must be no input.
+    fn plans_for(&self, engine: &Engine, path: &Path, counters: &mut Counters) -> Result<Vec<Plan>> {
+        refuse_input(path, self.inputs.iter().filter_map(AstroData::file))?;
+        let plans = self.plans(engine, counters)?;
+        let leaves = plans.iter().filter_map(|p| p.computed.as_ref()).flat_map(|c| &c.leaves);
+        refuse_source(path, leaves.flat_map(NDAstroData::planes))?;
+        Ok(plans)
+    }
+
+    /// Computes a part of each extension to where it belongs in a file of the images of [`images`].
+    fn write_pixels(
+        &self,
+        engine: &Engine,
+        plans: &[Plan],
+        writer: &mut FitsWriter,
+        counters: &mut Counters,
+        part: impl Fn(&Plan) -> Range<usize>,
+    ) -> Result<()> {
+        let mut first = 0;
+        for plan in plans {
+            let (targets, others) = plan.targets(first);
+            let part = part(plan);
+            let mut sink = FileSink::new(writer, targets);
+            counters.add(match plan.compute {
+                DType::F64 => self.run::<f64>(engine, plan, part.clone(), &mut sink)?,
+                _ => self.run::<f32>(engine, plan, part.clone(), &mut sink)?,
+            });
+            for (i, (_, plane)) in plan.others.iter().enumerate() {
+                copy_part(writer, others + i, plane, part.clone())?;
+            }
+            first = others + plan.others.len();
+        }
+        Ok(())
     }
 
     /// Tables of the first input. A primary that is no image, as random groups are, has no place behind others.
@@ -326,10 +344,16 @@ impl Stack {
         self.inputs.iter().take(1).flat_map(AstroData::tables).filter(|t| !t.is_primary())
     }
 
-    fn run<T: Real + Default>(&self, engine: &Engine, plan: &Plan, sink: &mut dyn Sink<T>) -> Result<Counters> {
+    fn run<T: Real + Default>(
+        &self,
+        engine: &Engine,
+        plan: &Plan,
+        part: Range<usize>,
+        sink: &mut dyn Sink<T>,
+    ) -> Result<Counters> {
         let (planes, frames) = plan.planes();
         let planes = spooled(&planes, &self.settings)?;
-        let job = self.job(plan, &planes, frames);
+        let job = Job { part, ..self.job(plan, &planes, frames) };
         self.settings.steer(|control| crate::tiles::run(engine, &job, control, sink))
     }
 
@@ -338,6 +362,7 @@ impl Stack {
         Job {
             inputs: planes.iter().collect(),
             pixels: plan.pixels(),
+            part: 0..plan.pixels(),
             row: plan.shape.last().copied().unwrap_or(1),
             outputs: outputs(&plan.products),
             work: Work::Stack(Stacking {
@@ -497,6 +522,11 @@ impl Stack {
             ..counters.stats(engine, started)
         }
     }
+}
+
+/// The images of the result, extension after extension.
+fn images(plans: &[Plan]) -> Vec<ImageSpec> {
+    plans.iter().flat_map(Plan::images).collect()
 }
 
 /// Bytes of headers and of pixels read so far in all files of the stack.

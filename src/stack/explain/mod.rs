@@ -258,7 +258,7 @@ impl Stack {
             }
             let outputs = Outputs { variance: plan.variance, mask: program.mask.is_some(), ..Outputs::default() };
             let mut sink = MemorySink::<T>::new(1, outputs, DType::U32, Vec::new())?;
-            let job = Job { inputs, pixels: 1, row: 1, outputs, work: Work::Expr(&program) };
+            let job = Job { inputs, pixels: 1, part: 0..1, row: 1, outputs, work: Work::Expr(&program) };
             self.settings.steer(|control| crate::tiles::run(engine, &job, control, &mut sink))?;
             Ok(Sample {
                 raw: if frame.size() == 1 { Some(number::<f64>(frame.data_plane())?) } else { None },
