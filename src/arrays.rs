@@ -274,6 +274,7 @@ impl<T: Real> Room<'_, T> {
                     Part::Scatter => out.scatter = to,
                     Part::Ratio => out.ratio = to,
                     Part::Weight => out.weight = to,
+                    Part::Exposure => out.exposure = to,
                     Part::Mask | Part::Good | Part::Low | Part::High | Part::Rejected => {}
                 },
                 SomeNumbers::Words(SomeWords::U16(to)) if short && part == Part::Mask => mask = Some(to),
@@ -284,7 +285,8 @@ impl<T: Real> Room<'_, T> {
                         Part::Low => &mut out.low,
                         Part::High => &mut out.high,
                         Part::Rejected => &mut out.rejected,
-                        Part::Data | Part::Variance | Part::Scatter | Part::Ratio | Part::Weight => continue,
+                        Part::Data | Part::Variance | Part::Scatter => continue,
+                        Part::Ratio | Part::Weight | Part::Exposure => continue,
                     };
                     match (words, places.next()) {
                         (SomeWords::U32(words), _) => *to = words,

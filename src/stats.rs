@@ -30,7 +30,7 @@ pub struct Stats {
     pub peak_device_bytes: u64,
     /// What the device spent on it, where it has a clock.
     pub device_seconds: Option<DeviceSeconds>,
-    /// By what the frames of a stack were scaled and shifted, for each extension; empty if they were not.
+    /// By what the frames of a stack were scaled, shifted and weighted, for each extension; empty if they were not.
     pub factors: Vec<Factors>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
@@ -46,6 +46,8 @@ pub struct Factors {
     pub scale: Vec<f64>,
     /// In data units, added after the factor.
     pub zero: Vec<f64>,
+    /// Weights; empty if frames have none.
+    pub weight: Vec<f64>,
 }
 
 /// Seconds by the device's clock, over all tiles. Tiles overlap, so they can come to more than the run took; what the host
@@ -90,7 +92,7 @@ impl Stats {
             json["device_seconds"] = serde_json::json!({ "upload": upload, "kernels": kernels, "readback": readback });
         }
         if !self.factors.is_empty() {
-            let one = |f: &Factors| serde_json::json!({ "extver": f.extver, "scale": f.scale, "zero": f.zero });
+            let one = |f: &Factors| serde_json::json!({ "extver": f.extver, "scale": f.scale, "zero": f.zero, "weight": f.weight });
             json["factors"] = self.factors.iter().map(one).collect();
         }
         json

@@ -17,7 +17,7 @@ use std::time::Instant;
 use crate::arrays::Room;
 use crate::engine::{CpuEngine, CpuRun, Engine, Runner};
 use crate::kernels::expr::Program;
-use crate::kernels::stack::{Affine, Levels, Method, Shares, Tally};
+use crate::kernels::stack::{Affine, Levels, Method, Shares, Tally, Uneven};
 use crate::plane::Plane;
 use crate::real::Real;
 use crate::{DeviceSeconds, Error, Result, Stats};
@@ -53,6 +53,8 @@ pub(crate) struct Outputs {
     pub ratio: bool,
     /// Sum of weights.
     pub weight: bool,
+    /// Sum of exposures.
+    pub exposure: bool,
     /// Samples used.
     pub good: bool,
     /// Samples rejected, below and above, and as the flavour counts them.
@@ -81,6 +83,8 @@ pub(crate) struct Stacking<'a> {
     /// Whether a sample can be non-finite.
     pub nonfinite: bool,
     pub method: Method,
+    /// What frames count for, where they do not count alike.
+    pub uneven: Uneven<'a>,
 }
 
 impl Stacking<'_> {
@@ -143,6 +147,7 @@ pub(crate) struct Tile<T> {
     pub scatter: Vec<T>,
     pub ratio: Vec<T>,
     pub weight: Vec<T>,
+    pub exposure: Vec<T>,
     pub mask: Vec<u32>,
     pub good: Vec<u32>,
     pub low: Vec<u32>,
@@ -162,6 +167,7 @@ impl<T: Real> Tile<T> {
         self.scatter.resize(of(outputs.scatter), zero);
         self.ratio.resize(of(outputs.ratio), zero);
         self.weight.resize(of(outputs.weight), zero);
+        self.exposure.resize(of(outputs.exposure), zero);
         self.mask.resize(of(outputs.mask), 0);
         self.good.resize(of(outputs.good), 0);
         for counts in [&mut self.low, &mut self.high, &mut self.rejected] {
@@ -185,6 +191,7 @@ impl<T: Real> Tile<T> {
         plane(&mut self.scatter, &other.scatter, at);
         plane(&mut self.ratio, &other.ratio, at);
         plane(&mut self.weight, &other.weight, at);
+        plane(&mut self.exposure, &other.exposure, at);
         plane(&mut self.mask, &other.mask, at);
         plane(&mut self.good, &other.good, at);
         plane(&mut self.low, &other.low, at);
@@ -195,8 +202,8 @@ impl<T: Real> Tile<T> {
 
     /// Bytes a pixel.
     pub(crate) fn bytes(outputs: Outputs) -> usize {
-        let Outputs { variance, mask, scatter, ratio, weight, good, rejections } = outputs;
-        let reals = 1 + [variance, scatter, ratio, weight].into_iter().filter(|used| *used).count();
+        let Outputs { variance, mask, scatter, ratio, weight, exposure, good, rejections } = outputs;
+        let reals = 1 + [variance, scatter, ratio, weight, exposure].into_iter().filter(|used| *used).count();
         let words = usize::from(mask) + usize::from(good) + 3 * usize::from(rejections);
         reals * size_of::<T>() + 4 * words
     }
@@ -210,6 +217,7 @@ pub(crate) enum Part {
     Scatter,
     Ratio,
     Weight,
+    Exposure,
     Mask,
     Good,
     Low,
@@ -219,7 +227,7 @@ pub(crate) enum Part {
 
 impl Part {
     pub(crate) fn is_real(self) -> bool {
-        matches!(self, Part::Data | Part::Variance | Part::Scatter | Part::Ratio | Part::Weight)
+        matches!(self, Part::Data | Part::Variance | Part::Scatter | Part::Ratio | Part::Weight | Part::Exposure)
     }
 }
 
@@ -237,6 +245,7 @@ impl<T> Tile<T> {
             Part::Scatter => Numbers::Reals(&self.scatter),
             Part::Ratio => Numbers::Reals(&self.ratio),
             Part::Weight => Numbers::Reals(&self.weight),
+            Part::Exposure => Numbers::Reals(&self.exposure),
             Part::Mask => Numbers::Words(&self.mask),
             Part::Good => Numbers::Words(&self.good),
             Part::Low => Numbers::Words(&self.low),

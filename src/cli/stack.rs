@@ -14,7 +14,7 @@ use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
     AstroData, Band, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map,
-    NDAstroData, Reject, Result, Slices, Stack, VarianceFrom,
+    NDAstroData, PerFrame, Reject, Result, Slices, Stack, VarianceFrom, Weights,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,7 +108,7 @@ pub(super) struct MethodArgs {
     /// Which variance comes out
     #[arg(long, value_enum, default_value = "auto")]
     variance: VarianceArg,
-    /// Further planes: rejmap, rejlow, rejhigh, ngood, weight
+    /// Further planes: rejmap, rejlow, rejhigh, ngood, weight, exposure
     #[arg(long, value_name = "MAP,...", value_delimiter = ',', value_parser = maps())]
     maps: Vec<Map>,
     /// A factor for each frame: numbers, or by !KEYWORD, mean or median to that of the first
@@ -117,7 +117,16 @@ pub(super) struct MethodArgs {
     /// An offset for each frame, added after the factor; likewise
     #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
     zero: Option<Level>,
-    /// The part that means and medians for --scale and --zero are of, as 100:200,::4 [default: all]
+    /// Weights of the frames, of mean and wtmean: numbers, !KEYWORD, noise (that of each frame), or variance: --combine wtmean
+    #[arg(long, value_name = "W,...", value_parser = weighting)]
+    weight: Option<Weighting>,
+    /// What the map of exposures sums: numbers, or !KEYWORD [default: !EXPTIME]
+    #[arg(long, value_name = "T,...")]
+    exposure: Option<PerFrame>,
+    /// Mask bits that come out only where samples with such a part of the weight have them, as cosmic_ray=0.5
+    #[arg(long, value_name = "BIT=F,...")]
+    dq_fraction: Option<String>,
+    /// The part that means, medians and noise for --scale, --zero and --weight are of, as 100:200,::4 [default: all]
     #[arg(long, value_name = "SLICES", allow_hyphen_values = true)]
     section: Option<Slices>,
     /// For frames without a variance: electrons a data unit, a number or !KEYWORD; with --read-noise
@@ -245,11 +254,32 @@ impl MethodArgs {
         Ok(DetectorNoise { gain, read_noise, sensitivity: self.sensitivity.unwrap_or(0.0) })
     }
 
+    /// Bits, and the part of the weight that must have them.
+    fn fractions(&self, names: &BitNames) -> Result<Vec<(u32, f64)>> {
+        let one = |part: &str| {
+            let wrong = || Error::Parameter(format!("--dq-fraction: {part:?} is not BIT=FRACTION like cosmic_ray=0.5"));
+            let (bit, fraction) = part.split_once('=').ok_or_else(wrong)?;
+            Ok((names.bits(bit.trim())?, fraction.trim().parse().map_err(|_| wrong())?))
+        };
+        let parts = self.dq_fraction.iter().flat_map(|text| text.split(','));
+        parts.map(str::trim).filter(|part| !part.is_empty()).map(one).collect()
+    }
+
+    /// Whether frames do not all count alike, which is for the CPU alone.
+    fn is_uneven(&self) -> bool {
+        let weights = matches!(self.weight, Some(Weighting::Frames(_)));
+        weights || self.dq_fraction.is_some() || self.maps.contains(&Map::Exposure)
+    }
+
     /// The engine: that flavour has one alone, and so have some rejections.
     pub(super) fn engine(&self, common: &Common) -> Result<Engine> {
         let of_both =
             [RejectArg::None, RejectArg::Minmax, RejectArg::Sigclip, RejectArg::Varclip].contains(&self.reject);
-        let of_cpu = self.flavour == FlavourArg::Dragons || !of_both || self.nkeep.is_some() || self.maxrej.is_some();
+        let of_cpu = self.flavour == FlavourArg::Dragons
+            || !of_both
+            || self.nkeep.is_some()
+            || self.maxrej.is_some()
+            || self.is_uneven();
         match common.engine {
             EngineChoice::Auto if of_cpu && common.adapter.is_none() => Engine::cpu(common.threads),
             _ => common.engine(),
@@ -312,7 +342,7 @@ impl MethodArgs {
             })
             .maps(self.maps.iter().copied())
             .hierarchy(hierarchy)
-            .bit_names(names)
+            .bit_names(names.clone())
             .use_variance(!self.ignore_variance)
             .use_mask(!self.ignore_mask)
             .memory(common.memory);
@@ -331,11 +361,50 @@ impl MethodArgs {
         if let Some(section) = &self.section {
             stack = stack.section(section.clone());
         }
+        match &self.weight {
+            Some(Weighting::Frames(weights)) => stack = stack.weights(weights.clone()),
+            Some(Weighting::Variance) if matches!(self.combine, Combine::Mean | Combine::WtMean) => {
+                stack = stack.combine(Combine::WtMean);
+            }
+            Some(Weighting::Variance) => {
+                let why = format!("--weight variance does not go with --combine {}", self.combine.name());
+                return Err(Error::Parameter(why));
+            }
+            None => {}
+        }
+        if let Some(exposure) = &self.exposure {
+            if !self.maps.contains(&Map::Exposure) {
+                return Err(Error::Parameter("--exposure is for --maps exposure".into()));
+            }
+            stack = stack.exposure(exposure.clone());
+        }
+        for (bits, fraction) in self.fractions(&names)? {
+            stack = stack.mask_fraction(bits, fraction);
+        }
         if let (Some(calibration), Some(first)) = (calibration, first) {
             stack = stack.history(calibration.history());
             stack = stack.calibrate(move |frame, extension| calibration.of(frame, &first, extension));
         }
         Ok(stack)
+    }
+}
+
+/// What the weights are.
+#[derive(Clone)]
+enum Weighting {
+    Frames(Weights),
+    /// Inverse variances.
+    Variance,
+}
+
+fn weighting(text: &str) -> std::result::Result<Weighting, String> {
+    match text {
+        "variance" => Ok(Weighting::Variance),
+        "noise" => Ok(Weighting::Frames(Weights::Noise)),
+        _ => match text.parse() {
+            Ok(given) => Ok(Weighting::Frames(Weights::Given(given))),
+            Err(_) => Err(format!("{text:?} is neither numbers nor !KEYWORD, noise or variance")),
+        },
     }
 }
 

@@ -131,10 +131,10 @@ impl Stack {
     fn signature(&self, engine: &Engine, plans: &[Plan]) -> Result<String> {
         let mut text = format!("{} {}", env!("CARGO_PKG_VERSION"), engine.name());
         // To a string nothing fails.
-        let _ = write!(text, " {:?}", (&self.history, self.hierarchy.kernel()));
+        let _ = write!(text, " {:?}", (&self.history, self.hierarchy.kernel(), &self.fractions));
         for plan in plans {
-            let Plan { shape, compute, variance, mask, nonfinite, method, affine, .. } = plan;
-            let _ = write!(text, " {:?}", (shape, compute, variance, mask, nonfinite, method, affine));
+            let Plan { shape, compute, variance, mask, nonfinite, method, affine, counted, .. } = plan;
+            let _ = write!(text, " {:?}", (shape, compute, variance, mask, nonfinite, method, affine, counted));
             for plane in &plan.planes().0 {
                 let Some(section) = plane.section() else { continue };
                 let path = section.mapping().path();

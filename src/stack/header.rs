@@ -1,7 +1,7 @@
 //! What the result of a stack says of itself.
 
 use super::plan::Plan;
-use super::{Clip, DetectorNoise, Level, Reject, Stack};
+use super::{Clip, DetectorNoise, Level, Map, PerFrame, Reject, Stack, Weights};
 use crate::fits::Header;
 use crate::kernels::stack::{Affine, Keep};
 use crate::{AstroData, Wcs};
@@ -67,6 +67,7 @@ impl Stack {
         if self.use_mask {
             h.push_history(&format!("ndastro DQ levels: {}", self.hierarchy.describe(&self.bit_names)));
         }
+        self.say_weights(plans, &mut h);
         let made: Vec<&str> = plans.iter().take(1).flat_map(|p| &p.products).map(|p| p.name.as_str()).collect();
         if !made.is_empty() {
             h.push_history(&format!("ndastro maps: {}", made.join(",")));
@@ -85,5 +86,24 @@ impl Stack {
             }
         }
         h
+    }
+
+    /// Weights, exposures, fractions.
+    fn say_weights(&self, plans: &[Plan], h: &mut Header) {
+        let words = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(",");
+        if let Some(weights) = &self.weights {
+            let given = matches!(weights, Weights::Given(PerFrame::Values(_)));
+            for plan in plans.iter().take(if given { 1 } else { plans.len() }) {
+                let from = if given { String::new() } else { format!(" by {weights} of {}", plan.ver) };
+                h.push_history(&format!("ndastro weights{from}: {}", words(&plan.counted.weights)));
+            }
+        }
+        if self.maps.contains(&Map::Exposure) {
+            h.push_history(&format!("ndastro exposure: {}", self.exposure));
+        }
+        for (bit, fraction) in &self.fractions {
+            let name = self.bit_names.describe(*bit);
+            h.push_history(&format!("ndastro DQ fraction: {name} {fraction}"));
+        }
     }
 }

@@ -17,11 +17,16 @@ pub enum Map {
     NGood,
     /// Sum of the weights of the samples used: their number, or the inverse variances of a weighted mean.
     Weight,
+    /// Sum of the exposures of the samples used; see [`Stack::exposure`](crate::Stack::exposure). On the CPU only.
+    Exposure,
 }
 
 impl Map {
     /// All of them.
-    pub const ALL: [Map; 5] = [Map::RejMap, Map::RejLow, Map::RejHigh, Map::NGood, Map::Weight];
+    pub const ALL: [Map; 6] = [Map::RejMap, Map::RejLow, Map::RejHigh, Map::NGood, Map::Weight, Map::Exposure];
+
+    /// Those that samples alone make.
+    pub const OF_SAMPLES: [Map; 5] = [Map::RejMap, Map::RejLow, Map::RejHigh, Map::NGood, Map::Weight];
 
     /// As the command line says it; the plane has this name in capitals.
     pub fn name(self) -> &'static str {
@@ -31,6 +36,7 @@ impl Map {
             Map::RejHigh => "rejhigh",
             Map::NGood => "ngood",
             Map::Weight => "weight",
+            Map::Exposure => "exposure",
         }
     }
 
@@ -41,6 +47,7 @@ impl Map {
             Map::RejHigh => Part::High,
             Map::NGood => Part::Good,
             Map::Weight => Part::Weight,
+            Map::Exposure => Part::Exposure,
         }
     }
 }
@@ -69,7 +76,7 @@ pub(super) fn products(from: VarianceFrom, maps: &[Map], frames: usize, compute:
         add("CHISQ", Part::Ratio, compute);
     }
     for map in maps {
-        let dtype = if *map == Map::Weight { compute } else { counts };
+        let dtype = if map.part().is_real() { compute } else { counts };
         add(&map.name().to_ascii_uppercase(), map.part(), dtype);
     }
     products
@@ -85,6 +92,7 @@ pub(super) fn outputs(products: &[Product]) -> Outputs {
         scatter: has(&[Part::Scatter]),
         ratio: has(&[Part::Ratio]),
         weight: has(&[Part::Weight]),
+        exposure: has(&[Part::Exposure]),
         rejections: has(&[Part::Rejected, Part::Low, Part::High]),
     }
 }

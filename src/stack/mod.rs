@@ -12,6 +12,7 @@ mod maps;
 mod normalise;
 mod outline;
 mod plan;
+mod weights;
 
 use std::ops::Range;
 use std::path::Path;
@@ -28,6 +29,8 @@ pub use normalise::Level;
 pub(crate) use normalise::keyword;
 pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
+use weights::Counted;
+pub use weights::{PerFrame, Weights};
 
 use crate::arrays::MemorySink;
 use crate::dtype::DType;
@@ -37,7 +40,7 @@ use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
 use crate::expr::plan::Options;
 use crate::fits::{FitsWriter, Header, ImageSpec, RawHdu};
-use crate::kernels::stack::{Errors, Keep, Method, Shares};
+use crate::kernels::stack::{Errors, Keep, Method, Shares, Uneven};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, Settings, bytes_read, refuse_input, refuse_source, settings_methods, spooled};
 use crate::plane::Plane;
@@ -95,6 +98,10 @@ pub struct Stack {
     scale: Option<Level>,
     zero: Option<Level>,
     section: Option<Slices>,
+    weights: Option<Weights>,
+    exposure: PerFrame,
+    /// Bits, and the part of the weight that must have them.
+    fractions: Vec<(u32, f64)>,
     use_variance: bool,
     use_mask: bool,
     settings: Settings,
@@ -132,6 +139,9 @@ impl Stack {
             scale: None,
             zero: None,
             section: None,
+            weights: None,
+            exposure: PerFrame::Keyword("EXPTIME".into()),
+            fractions: Vec::new(),
             use_variance: true,
             use_mask: true,
             settings: Settings::default(),
@@ -358,7 +368,7 @@ impl Stack {
     }
 
     /// What is to be computed of these planes.
-    fn job<'a>(&self, plan: &'a Plan, planes: &'a [Plane], frames: Vec<[Option<usize>; 3]>) -> Job<'a> {
+    fn job<'a>(&'a self, plan: &'a Plan, planes: &'a [Plane], frames: Vec<[Option<usize>; 3]>) -> Job<'a> {
         Job {
             inputs: planes.iter().collect(),
             pixels: plan.pixels(),
@@ -377,8 +387,14 @@ impl Stack {
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
                 method: plan.method,
+                uneven: self.uneven(plan),
             }),
         }
+    }
+
+    fn uneven<'a>(&'a self, plan: &'a Plan) -> Uneven<'a> {
+        let Counted { weights, exposures } = &plan.counted;
+        Uneven { weights, exposures, fractions: &self.fractions }
     }
 
     /// One plan per extension, everything checked.
@@ -405,13 +421,14 @@ impl Stack {
                 )));
             }
         }
-        self.check_levels()
+        self.check_levels()?;
+        self.check_weights()
     }
 
     /// The frames of an extension as expressions; none for containers that nobody wants as such.
     fn expressions_of(&self, containers: &[NDAstroData], extension: usize) -> Result<Vec<Expr>> {
         match &self.frames {
-            Frames::Containers if !self.has_statistics() => Ok(Vec::new()),
+            Frames::Containers if !self.has_statistics() && !self.weighs_noise() => Ok(Vec::new()),
             Frames::Containers => Ok(containers.iter().map(Expr::from).collect()),
             Frames::Expressions(frames) => Ok(frames.clone()),
             Frames::Calibrated(make) => containers.iter().map(|nd| make(nd, extension)).collect(),
@@ -456,7 +473,7 @@ impl Stack {
             counters.warn([format!("wtmean without variances is mean: {}", why())]);
             combine = Combine::Mean;
         }
-        Ok(Method { combine, reject, flavour: self.flavour, errors, keep: self.keep })
+        Ok(Method { combine, reject, flavour: self.flavour, errors, keep: self.keep, uneven: self.is_uneven() })
     }
 
     /// Whether the rejection has its parameters in their domain.
@@ -513,7 +530,7 @@ impl Stack {
         Stats {
             bytes_read: headers + pixels - before + plans.iter().map(|p| p.read_for_levels).sum::<u64>(),
             frames: self.inputs.len() as u64,
-            factors: if self.scale.is_some() || self.zero.is_some() {
+            factors: if self.scale.is_some() || self.zero.is_some() || self.weights.is_some() {
                 plans.iter().map(Plan::factors).collect()
             } else {
                 Vec::new()

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Stack;
+use super::{Stack, Weights};
 use crate::engine::Engine;
 use crate::fits::Header;
 use crate::kernels::stack::Affine;
@@ -95,8 +95,9 @@ impl Stack {
                 return Err(Error::Parameter(format!("scale: {bad} is not positive")));
             }
         }
-        if self.section.is_some() && !self.has_statistics() {
-            return Err(Error::Parameter("a section is for levels that are a mean or a median".into()));
+        if self.section.is_some() && !self.has_statistics() && !self.weighs_noise() {
+            let what = "a section is for levels that are a mean or a median, and for weights by noise";
+            return Err(Error::Parameter(what.into()));
         }
         Ok(())
     }
@@ -111,6 +112,9 @@ impl Stack {
         self.scale = self.scale.filter(|level| !level.is_statistic());
         self.zero = self.zero.filter(|level| !level.is_statistic());
         self.section = None;
+        if self.weighs_noise() {
+            self.weights = Some(Weights::from(vec![1.0; self.inputs.len()]));
+        }
         self
     }
 

@@ -93,6 +93,9 @@ impl Stack {
         if self.has_statistics() {
             counters.warn(["levels by mean or median read the frames once more before".to_string()]);
         }
+        if self.weighs_noise() {
+            counters.warn(["weights by noise read the frames once more before".to_string()]);
+        }
         let mut extensions = Vec::new();
         let mut written = 0;
         for plan in &plans {

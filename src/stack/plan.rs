@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::maps::{Product, products};
+use super::weights::Counted;
 use super::{Flavour, Stack};
 use crate::astrodata::partner;
 use crate::dtype::DType;
@@ -27,6 +28,7 @@ pub(super) struct Plan {
     pub computed: Option<FramesPlan>,
     pub unit: Option<Unit>,
     pub affine: Vec<Affine>,
+    pub counted: Counted,
     /// Bytes of pixels that were read for it.
     pub read_for_levels: u64,
     pub shape: Vec<usize>,
@@ -54,7 +56,7 @@ impl Plan {
     /// What its frames are scaled and shifted by.
     pub(super) fn factors(&self) -> Factors {
         let (scale, zero) = self.affine.iter().map(|a| (a.scale, a.zero)).unzip();
-        Factors { extver: self.ver, scale, zero }
+        Factors { extver: self.ver, scale, zero, weight: self.counted.weights.clone() }
     }
 
     pub(super) fn new(stack: &Stack, extension: usize, engine: &Engine, counters: &mut Counters) -> Result<Self> {
@@ -64,10 +66,12 @@ impl Plan {
         let ver = versions(first)[extension];
         let dragons = stack.flavour == Flavour::Dragons;
         let expressions = stack.expressions_of(&frames, extension)?;
-        let levels = || -> Result<(Vec<Affine>, u64)> {
+        let levels = || -> Result<(Vec<Affine>, Counted, u64)> {
             let before = read_so_far(&expressions).1;
             let affine = stack.affine(&frames, &expressions, engine)?;
-            Ok((affine, read_so_far(&expressions).1 - before))
+            let read = read_so_far(&expressions).1 - before;
+            let (counted, more) = stack.counted(&frames, &expressions, &affine, engine)?;
+            Ok((affine, counted, read + more))
         };
         if let Some(computed) = stack.computed(&expressions, engine, counters)? {
             let method = stack.method(computed.own_variance, counters, || {
@@ -77,11 +81,12 @@ impl Plan {
             let compute = if dragons { DType::F32 } else { computed.compute };
             let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
             let others = kept(computed.first.first(), &computed.shape, &products);
-            let (affine, read_for_levels) = levels()?;
+            let (affine, counted, read_for_levels) = levels()?;
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
                 affine,
+                counted,
                 read_for_levels,
                 ver,
                 frames,
@@ -127,12 +132,13 @@ impl Plan {
         let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
         let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
         let others = kept(frames.first(), &shape, &products);
-        let (affine, read_for_levels) = levels()?;
+        let (affine, counted, read_for_levels) = levels()?;
         Ok(Plan {
             computed: None,
             unit: frames[0].unit().cloned(),
             header: frames[0].header()?,
             affine,
+            counted,
             read_for_levels,
             ver,
             frames,

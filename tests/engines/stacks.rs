@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayD, IxDyn};
 use ndastro::fits::Header;
 use ndastro::{
-    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, Reject, Stack, Stats,
-    VarianceFrom,
+    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, PerFrame, Reject,
+    Stack, Stats, VarianceFrom,
 };
 
 use crate::Check;
@@ -48,6 +48,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_clip_by_deviation", clip_by_deviation),
     ("stack_clip_by_limits", clip_by_limits),
     ("stack_keeps_enough", keeps_enough),
+    ("stack_frames_that_count_unlike", frames_that_count_unlike),
     ("stack_noise_of_counts", noise_of_counts),
     ("stack_other_hierarchies", other_hierarchies),
     ("stack_tiles_do_not_matter", tiles_do_not_matter),
@@ -105,7 +106,7 @@ impl Got {
 }
 
 fn build(made: &Made, recipe: &Recipe, combine: Combine, reject: Reject) -> Stack {
-    let mut stack = Stack::new(made.frames.iter().cloned()).combine(combine).reject(reject).maps(Map::ALL);
+    let mut stack = Stack::new(made.frames.iter().cloned()).combine(combine).reject(reject).maps(Map::OF_SAMPLES);
     if recipe.variance {
         stack = stack.variance_from(VarianceFrom::Both);
     }
@@ -438,7 +439,7 @@ fn ways_of_files(engine: &Engine) -> Result<(), String> {
                     Stack::files(&wide).map_err(text)?,
                 ];
                 for (k, stack) in stacks.into_iter().enumerate() {
-                    let mut stack = stack.combine(combine).reject(reject).maps(Map::ALL);
+                    let mut stack = stack.combine(combine).reject(reject).maps(Map::OF_SAMPLES);
                     if let (Some(scale), Some(zero)) = (&recipe.scale, &recipe.zero) {
                         stack = stack.scale(scale.clone()).zero(zero.clone());
                     }
@@ -519,7 +520,7 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
                 if of_cpu || too_many || frames < 4 && matches!(reject, Reject::MinMax { .. }) {
                     continue;
                 }
-                let stack = Stack::files(&paths).map_err(text)?.combine(combine).reject(reject).maps(Map::ALL);
+                let stack = Stack::files(&paths).map_err(text)?.combine(combine).reject(reject).maps(Map::OF_SAMPLES);
                 let what = |e: String| format!("{combine:?}, {reject:?}, signed {signed}, {recipe:?}:\n{e}");
                 let got = evaluate(&stack, engine).map_err(what)?;
                 let want = oracle(&made.samples, &recipe, &rules(combine, reject, got.double));
@@ -597,7 +598,7 @@ fn outliers_at_a_high_level(engine: &Engine) -> Result<(), String> {
             });
             let clip = clip(4.0, 4.0, mclip, None);
             let reject = if by_variance { Reject::VarClip(clip) } else { Reject::SigClip(clip) };
-            let stack = Stack::new(frames).combine(Combine::Max).reject(reject).maps(Map::ALL);
+            let stack = Stack::new(frames).combine(Combine::Max).reject(reject).maps(Map::OF_SAMPLES);
             let got = evaluate(&stack, engine)?;
             for p in 0..PIXELS {
                 let (low, high, left) = (got.map("REJLOW")?[p], got.map("REJHIGH")?[p], got.map("NGOOD")?[p]);
@@ -670,7 +671,7 @@ fn ties_on_the_limit_stay(engine: &Engine) -> Result<(), String> {
             for (scale, zero) in [(1.0, 0.0), (4.0, 0.0), (0.5, 64.0), (1.0, 1000.0)] {
                 let frames = pixel(values, variances, t);
                 let n = frames.len();
-                let stack = Stack::new(frames).reject(reject).maps(Map::ALL);
+                let stack = Stack::new(frames).reject(reject).maps(Map::OF_SAMPLES);
                 let stack = stack.scale(vec![scale; n]).zero(vec![zero; n]);
                 let got = evaluate(&stack, engine)?;
                 let found = (got.map("REJLOW")?[0], got.map("REJHIGH")?[0]);
@@ -703,7 +704,7 @@ fn equal_extremes(engine: &Engine) -> Result<(), String> {
     ];
     for t in [Type::F32, Type::U16, Type::F64] {
         for (combine, reject, value, variance) in cases {
-            let stack = Stack::new(pixel(&values, &variances, t)).combine(combine).reject(reject).maps(Map::ALL);
+            let stack = Stack::new(pixel(&values, &variances, t)).combine(combine).reject(reject).maps(Map::OF_SAMPLES);
             let got = evaluate(&stack, engine)?;
             if (got.data[0], got.variance[0]) != (value, variance) {
                 let found = (got.data[0], got.variance[0]);
@@ -918,6 +919,64 @@ fn keeps_enough(engine: &Engine) -> Result<(), String> {
     count.enough()
 }
 
+/// Weights, exposures and fractions of mask bits, with and without a rejection, on the CPU; a device says that it has none.
+fn frames_that_count_unlike(engine: &Engine) -> Result<(), String> {
+    let weights = |n: usize| (0..n).map(|f| 0.25 + (f * f % 7) as f64 * 1.7).collect::<Vec<f64>>();
+    if engine.adapter().is_some() {
+        let frames = pixel(&[1.0, 2.0, 3.0, 50.0], &[], Type::F32);
+        let (_, stats) = Stack::new(frames).weights(weights(4)).eval(engine).map_err(text)?;
+        let said = stats.warnings.iter().any(|w| w.contains("computed on the CPU"));
+        return if said { Ok(()) } else { Err("nobody said that the CPU did it".into()) };
+    }
+    let mut count = Count::default();
+    for (recipe, _) in kinds_of_frames() {
+        let made = make(&recipe, 43);
+        let n = recipe.frames;
+        let exposures: Vec<f64> = (0..n).map(|f| 30.0 + 7.5 * f as f64).collect();
+        let scale = recipe.scale.clone().unwrap_or_else(|| vec![1.0; n]);
+        let zero = recipe.zero.clone().unwrap_or_else(|| vec![0.0; n]);
+        for (combine, weighted) in [
+            (Combine::Mean, true),
+            (Combine::WtMean, true),
+            (Combine::Mean, false),
+            (Combine::WtMean, false),
+            (Combine::Median, false),
+        ] {
+            for reject in
+                [Reject::None, Reject::SigClip(clip(1.5, 2.0, true, None)), Reject::MinMax { nlow: 0, nhigh: n / 3 }]
+            {
+                let fractions = [(2, 0.25), (4, 1.0), (8, 0.5), (1, 0.1), (16, 0.0)];
+                let uneven = judge::Uneven {
+                    // Weights so large and so small that their squares are hardly numbers.
+                    weights: if weighted { weights(n).iter().map(|k| k * 1e100).collect() } else { Vec::new() },
+                    exposures: exposures.clone(),
+                    fractions: fractions.to_vec(),
+                };
+                let mut stack = build(&made, &recipe, combine, reject).maps(Map::ALL);
+                stack = stack.exposure(PerFrame::Values(exposures.clone()));
+                if weighted {
+                    stack = stack.weights(uneven.weights.clone());
+                }
+                for (bit, fraction) in fractions {
+                    stack = stack.mask_fraction(bit, fraction);
+                }
+                let what = |e: String| format!("{combine:?}, weighted {weighted}, {reject:?}, {recipe:?}:\n{e}");
+                let got = evaluate(&stack, engine).map_err(what)?;
+                let rules = rules(combine, reject, got.double);
+                let one = |s: &Vec<Sample>| judge::stack_uneven(s, (&scale, &zero), &LEVELS, &rules, &uneven);
+                let want: Vec<Stacked> = made.samples.iter().map(one).collect();
+                against(&got, &want, if weighted { Combine::WtMean } else { combine }, &mut count).map_err(what)?;
+                let exposed = got.map("EXPOSURE")?.iter().zip(&want);
+                if let Some((got, want)) = exposed.into_iter().find(|(got, want)| !want.close && **got != want.exposure)
+                {
+                    return Err(what(format!("exposure: got {got}, want {}", want.exposure)));
+                }
+            }
+        }
+    }
+    count.enough()
+}
+
 /// A variance that is made of the data comes to what the same numbers in an array come to.
 fn noise_of_counts(engine: &Engine) -> Result<(), String> {
     let frames = |explicit: bool| -> Result<Vec<NDAstroData>, String> {
@@ -938,7 +997,7 @@ fn noise_of_counts(engine: &Engine) -> Result<(), String> {
         (Combine::Mean, Reject::VarClip(clip(2.0, 2.0, true, None))),
     ] {
         let stack = |explicit| -> Result<Got, String> {
-            evaluate(&Stack::new(frames(explicit)?).combine(combine).reject(reject).maps(Map::ALL), engine)
+            evaluate(&Stack::new(frames(explicit)?).combine(combine).reject(reject).maps(Map::OF_SAMPLES), engine)
         };
         if stack(false)?.bits() != stack(true)?.bits() {
             return Err(format!("{combine:?} {reject:?}: other than with the variance in an array"));

@@ -126,7 +126,8 @@ fn explained_pixels_are_those_of_the_stack() {
                 }
                 let frames = ugly(&draw, [4, 5, 9][i % 3], i % 2 == 0, i % 4 != 3);
                 let n = frames.len();
-                let mut stack = Stack::new(frames).combine(combine).reject(reject).flavour(flavour).maps(Map::ALL);
+                let mut stack =
+                    Stack::new(frames).combine(combine).reject(reject).flavour(flavour).maps(Map::OF_SAMPLES);
                 if i % 5 == 2 && !old {
                     stack = stack.nkeep(2).maxrej(3);
                 }
@@ -171,7 +172,8 @@ fn computed_frames_are_explained_with_what_they_share() {
             (Combine::Median, Reject::MinMax { nlow: 1, nhigh: 1 }),
         ] {
             let flat = flat.clone();
-            let stack = Stack::new(frames.clone()).combine(combine).reject(reject).flavour(flavour).maps(Map::ALL);
+            let stack =
+                Stack::new(frames.clone()).combine(combine).reject(reject).flavour(flavour).maps(Map::OF_SAMPLES);
             let stack = stack.calibrate(move |frame, _| Ok((frame - 10.0) / (&flat / Expr::from(&flat).mean(&[]))));
             let (whole, _) = stack.eval(&engine).unwrap();
             let text = format!("{flavour:?} {combine:?}");
@@ -186,7 +188,7 @@ fn computed_frames_are_explained_with_what_they_share() {
         }
     }
     // Expressions of containers, without inputs of their own.
-    let stack = Stack::expressions(frames.iter().map(|f| f / &flat)).maps(Map::ALL);
+    let stack = Stack::expressions(frames.iter().map(|f| f / &flat)).maps(Map::OF_SAMPLES);
     let (whole, _) = stack.eval(&engine).unwrap();
     for at in [[0, 0], [2, 3], [4, 6]] {
         check(&stack, 0, &whole, &at, "expressions");

@@ -43,7 +43,7 @@ fn with_outliers() -> Vec<NDAstroData> {
 #[test]
 fn maps_count_what_was_done() {
     for engine in engines() {
-        let stack = Stack::new(with_outliers()).reject(Reject::SigClip(Clip::default())).maps(Map::ALL);
+        let stack = Stack::new(with_outliers()).reject(Reject::SigClip(Clip::default())).maps(Map::OF_SAMPLES);
         let (result, stats) = stack.eval(&engine).unwrap();
         assert_eq!(map(&result[0], "REJHIGH"), [1.0, 0.0, 0.0]);
         assert_eq!(map(&result[0], "REJLOW"), [0.0, 1.0, 0.0]);
@@ -215,7 +215,7 @@ fn plans_are_what_is_done() {
     for engine in engines() {
         for (memory, stack) in [
             (64 << 20, Stack::files(&paths).unwrap()),
-            (2 << 20, Stack::files(&paths).unwrap().combine(Combine::Median).maps(Map::ALL)),
+            (2 << 20, Stack::files(&paths).unwrap().combine(Combine::Median).maps(Map::OF_SAMPLES)),
             (3 << 20, Stack::files(&paths).unwrap().use_variance(false).reject(Reject::SigClip(Clip::default()))),
             (64 << 20, Stack::files(&paths).unwrap().variance_from(VarianceFrom::Scatter)),
             (
@@ -280,7 +280,7 @@ fn computed_frames_are_the_same_on_both_engines() {
                         .combine(combine)
                         .reject(reject)
                         .variance_from(VarianceFrom::Both)
-                        .maps(Map::ALL);
+                        .maps(Map::OF_SAMPLES);
                     if let Some(scale) = scale {
                         stack = stack.scale(scale);
                     }

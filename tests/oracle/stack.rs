@@ -94,6 +94,7 @@ pub struct Stacked {
     pub ratio: f64,
     /// n, or for a weighted mean sum (1/w).
     pub weight: f64,
+    pub exposure: f64,
     pub dq: u32,
     pub good: u32,
     pub low: u32,
@@ -118,6 +119,33 @@ struct Term {
 ///
 /// If `scale` or `zero` is not as long as `samples`: a fault of the test.
 pub fn stack(samples: &[Sample], scale: &[f64], zero: &[f64], levels: &[u32], rules: &Rules) -> Stacked {
+    stack_uneven(samples, (scale, zero), levels, rules, &Uneven::default())
+}
+
+/// What frames count for, where they do not count alike.
+#[derive(Clone, Debug, Default)]
+pub struct Uneven {
+    /// One a frame, or none: with k the frame's and K = k, or k / w for a weighted mean, of mean and weighted mean alone
+    /// sum K x / sum K; sum K^2 w / (sum K)^2; sum K (x - value)^2 / ((n - 1) sum K), and the weight is sum K.
+    pub weights: Vec<f64>,
+    /// Summed over the samples that are left.
+    pub exposures: Vec<f64>,
+    /// These bits come out only where samples with such a part of sum K have them.
+    pub fractions: Vec<(u32, f64)>,
+}
+
+/// One pixel, of frames that do not count alike.
+///
+/// # Panics
+///
+/// As [`stack`].
+pub fn stack_uneven(
+    samples: &[Sample],
+    (scale, zero): (&[f64], &[f64]),
+    levels: &[u32],
+    rules: &Rules,
+    uneven: &Uneven,
+) -> Stacked {
     assert_eq!(samples.len(), scale.len(), "one scale per sample");
     assert_eq!(samples.len(), zero.len(), "one zero per sample");
     let has_variance = !samples.is_empty() && samples.iter().all(|s| s.variance.is_some());
@@ -139,6 +167,7 @@ pub fn stack(samples: &[Sample], scale: &[f64], zero: &[f64], levels: &[u32], ru
             scatter: 0.0,
             ratio: f64::NAN,
             weight: 0.0,
+            exposure: 0.0,
             dq: samples.iter().fold(NO_DATA, |dq, s| dq | s.dq),
             good: 0,
             low: 0,
@@ -148,13 +177,41 @@ pub fn stack(samples: &[Sample], scale: &[f64], zero: &[f64], levels: &[u32], ru
         };
     }
     let Rejection { left, low, high, close } = rejected(&taken, samples.len(), rules);
-    let (value, propagated, scatter) = combined(&left, rules.combine);
+    let by_inverse = rules.combine == Combine::WtMean && has_variance;
+    let certain = by_inverse && left.iter().any(is_certain);
+    let k = |t: &Term| {
+        let own = Pair::from(uneven.weights.get(t.frame).copied().unwrap_or(1.0));
+        match (by_inverse, certain) {
+            (true, true) => {
+                if is_certain(t) {
+                    own
+                } else {
+                    Pair::from(0.0)
+                }
+            }
+            (true, false) => own.times(inverse(t)),
+            _ => own,
+        }
+    };
+    let by_weights = || {
+        let all = sum(left.iter().map(k));
+        let value = sum(left.iter().map(|t| t.x.times(k(t)))).divided(all);
+        let heavy = left.iter().filter(|t| k(t).high > 0.0).count() as f64;
+        let squares = sum(left.iter().map(|t| square(t.x.plus(value.negated())).times(k(t))));
+        let scatter = if heavy > 1.0 { squares.divided(all.times(Pair::from(heavy - 1.0))) } else { Pair::from(0.0) };
+        let propagated =
+            sum(left.iter().map(|t| square(k(t)).times(t.w.unwrap_or(Pair::from(0.0))))).divided(square(all));
+        (value, has_variance.then_some(propagated), scatter)
+    };
+    let (value, propagated, scatter) =
+        if uneven.weights.is_empty() { combined(&left, rules.combine) } else { by_weights() };
     let ratio = match propagated {
         Some(p) if left.len() > 1 && p.high != 0.0 => scatter.divided(p).rounded(),
         _ => f64::NAN,
     };
     let weight = match rules.combine {
-        Combine::WtMean if has_variance && left.iter().any(is_certain) => f64::INFINITY,
+        Combine::WtMean if certain => f64::INFINITY,
+        _ if !uneven.weights.is_empty() => sum(left.iter().map(k)).rounded(),
         Combine::WtMean if has_variance => sum(left.iter().map(inverse)).rounded(),
         _ => left.len() as f64,
     };
@@ -164,7 +221,15 @@ pub fn stack(samples: &[Sample], scale: &[f64], zero: &[f64], levels: &[u32], ru
         scatter: scatter.rounded(),
         ratio,
         weight,
-        dq: left.iter().fold(0, |dq, t| dq | samples[t.frame].dq),
+        exposure: left.iter().filter_map(|t| uneven.exposures.get(t.frame)).sum(),
+        dq: uneven.fractions.iter().fold(
+            left.iter().fold(0, |dq, t| dq | samples[t.frame].dq),
+            |dq, (bit, fraction)| {
+                let with = sum(left.iter().filter(|t| samples[t.frame].dq & bit != 0).map(k));
+                let enough = sum(left.iter().map(k)).times(Pair::from(*fraction));
+                if with.plus(enough.negated()).high < 0.0 { dq & !bit } else { dq }
+            },
+        ),
         good: left.len() as u32,
         low,
         high,

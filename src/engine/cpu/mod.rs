@@ -451,6 +451,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         cube,
                         method: &stack.method,
                         affine: stack.affine,
+                        uneven: stack.uneven,
                         levels: &stack.levels,
                         nonfinite: stack.nonfinite,
                         shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
@@ -577,17 +578,17 @@ fn alike<F: PartialEq>(stack: &Stacking<'_>, of: impl Fn(&[Option<usize>; 3]) ->
 
 /// A piece of all planes of a tile.
 struct Pieces<'a, T> {
-    /// Data, variance, scatter, ratio, weight.
-    reals: [&'a mut [T]; 5],
+    /// Data, variance, scatter, ratio, weight, exposure.
+    reals: [&'a mut [T]; 6],
     /// Mask, good, low, high, rejected.
     words: [&'a mut [u32]; 5],
 }
 
 impl<T> Pieces<'_, T> {
     fn out<'b>(&'b mut self, tally: &'b mut Tally) -> Out<'b, T> {
-        let [data, variance, scatter, ratio, weight] = &mut self.reals;
+        let [data, variance, scatter, ratio, weight, exposure] = &mut self.reals;
         let [mask, good, low, high, rejected] = &mut self.words;
-        Out { data, variance, scatter, ratio, weight, mask, good, low, high, rejected, tally }
+        Out { data, variance, scatter, ratio, weight, exposure, mask, good, low, high, rejected, tally }
     }
 }
 
@@ -596,8 +597,8 @@ fn pieces<T: Real>(tile: &mut Tile<T>, piece: usize) -> Vec<Pieces<'_, T>> {
     let n = tile.data.len().div_ceil(piece);
     let none = || Pieces { reals: Default::default(), words: Default::default() };
     let mut pieces: Vec<Pieces<'_, T>> = std::iter::repeat_with(none).take(n).collect();
-    let Tile { data, variance, scatter, ratio, weight, mask, good, low, high, rejected, .. } = tile;
-    for (i, plane) in [data, variance, scatter, ratio, weight].into_iter().enumerate() {
+    let Tile { data, variance, scatter, ratio, weight, exposure, mask, good, low, high, rejected, .. } = tile;
+    for (i, plane) in [data, variance, scatter, ratio, weight, exposure].into_iter().enumerate() {
         pieces.iter_mut().zip(plane.chunks_mut(piece)).for_each(|(p, chunk)| p.reals[i] = chunk);
     }
     for (i, plane) in [mask, good, low, high, rejected].into_iter().enumerate() {

@@ -12,6 +12,7 @@ pub(crate) mod ordered;
 mod plain;
 mod samples;
 pub(crate) mod stream;
+mod uneven;
 
 pub(super) use samples::{ALL, Row, Samples, all_if, block, part};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
@@ -69,7 +70,7 @@ impl<T: Real> Loop for Task<'_, T> {
         if self.method.flavour == Flavour::Dragons {
             return dragons::stack(self);
         }
-        let Task { cube, method, affine, levels, nonfinite, shares, scratch, mut out } = self;
+        let Task { cube, method, affine, levels, nonfinite, shares, uneven, scratch, mut out } = self;
         let n = out.data.len();
         let graded = !cube.mask.is_empty() || nonfinite;
         scratch.level.resize(cube.frames, [0; BLOCK]);
@@ -99,7 +100,15 @@ impl<T: Real> Loop for Task<'_, T> {
                 pixels.reject(&samples, method, scratch);
             }
             let every = !graded && method.reject == Reject::None;
-            pixels.combine(&samples, method, shares, scratch, every, !out.ratio.is_empty());
+            let ratio = !out.ratio.is_empty();
+            if uneven.weights.is_empty() {
+                pixels.combine(&samples, method, shares, scratch, every, ratio);
+            } else {
+                pixels.weighted(&samples, method, (uneven, shares), scratch, (every, ratio));
+            }
+            if method.uneven {
+                pixels.settle(&samples, method, uneven, scratch, every);
+            }
             if !graded && !every {
                 // The next block begins with all of them again.
                 scratch.used.fill([ALL; BLOCK]);
@@ -127,6 +136,7 @@ pub(super) struct Pixels {
     scatter: Row<f64>,
     ratio: Row<f64>,
     weight: Row<f64>,
+    exposure: Row<f64>,
 }
 
 /// Equal to no sample's level.
@@ -149,6 +159,7 @@ impl Default for Pixels {
             scatter: zero,
             ratio: zero,
             weight: zero,
+            exposure: zero,
         }
     }
 }
@@ -256,6 +267,7 @@ impl Pixels {
         reals(out.variance, &self.variance);
         reals(out.scatter, &self.scatter);
         reals(out.weight, &self.weight);
+        reals(out.exposure, &self.exposure);
         reals(out.ratio, &self.ratio);
         let words = |to: &mut [u32], from: &Row<u32>| {
             if let Some(to) = to.get_mut(start..start + n) {

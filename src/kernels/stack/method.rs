@@ -278,6 +278,8 @@ pub(crate) struct Method {
     pub flavour: Flavour,
     pub errors: Errors,
     pub keep: Keep,
+    /// Frames do not all count alike: there is an [`Uneven`](super::Uneven) of something.
+    pub uneven: bool,
 }
 
 impl Method {
@@ -292,6 +294,7 @@ impl Method {
             && self.reject == Reject::None
             && self.flavour == Flavour::Stable
             && self.errors == Errors::Propagated
+            && !self.uneven
     }
 
     /// Whether the samples' variances are read.

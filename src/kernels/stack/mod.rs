@@ -59,11 +59,19 @@
 //!
 //!    It is exact to first order but for medians, whose shift by a variable is about that of the mean. w and the scatter
 //!    are of what frames do not share, and so is the ratio of both.
-//! 5. **Mask** of the result: OR of the masks of the n samples that are left.
+//!    **Weights of frames** k_i, of mean and wtmean: with K_i = k_i, or k_i / w_i for wtmean,
+//!
+//!    | value | propagated variance | scatter | shared variables |
+//!    |---|---|---|---|
+//!    | sum K x / sum K | sum K^2 w / (sum K)^2 | sum K (x - value)^2 / ((n - 1) sum K) | A = sum K a / sum K |
+//!
+//! 5. **Mask** of the result: OR of the masks of the n samples that are left. A bit that has a fraction comes out only where
+//!    samples with at least that part of the weight (of n, where there is none) have it.
 //! 6. **No usable sample**: data 0, variances 0, mask = OR of all, with `no_data` for the samples that were not finite.
 //! 7. **Beside** them, where they are asked for: scatter next to the propagated variance, and their ratio (scatter /
 //!    propagated, NaN where n < 2 or the propagated is 0); n; the samples rejected at 3, those below the ones that are
-//!    left and those above; the sum of weights (n, or for wtmean sum 1/w, infinite if a w is 0).
+//!    left and those above; the sum of weights (n, or for wtmean sum 1/w, infinite if a w is 0; of frames with weights sum K);
+//!    the sum of the exposures of the n samples.
 //!
 //! The rules of the flavour `dragons` are in `dragons.rs`.
 //!
@@ -88,6 +96,7 @@ mod method;
 mod network;
 mod order;
 mod sigclip;
+mod uneven;
 #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
 pub(crate) mod wgsl;
 
@@ -100,6 +109,7 @@ pub(crate) use madclip::SIGMA_OF_MAD;
 pub use method::{Clip, Combine, DetectorNoise, Flavour, Reject};
 pub(crate) use method::{Errors, Keep, MOST_PASSES, Method};
 pub(crate) use order::midpoint;
+pub(crate) use uneven::Uneven;
 
 use crate::kernels::Kernel;
 use crate::real::Real;
@@ -116,6 +126,8 @@ pub(crate) struct Out<'a, T> {
     pub ratio: &'a mut [T],
     /// Sum of weights.
     pub weight: &'a mut [T],
+    /// Sum of exposures.
+    pub exposure: &'a mut [T],
     pub mask: &'a mut [u32],
     /// Number of samples used.
     pub good: &'a mut [u32],
@@ -140,6 +152,7 @@ impl<'a, T> Out<'a, T> {
             scatter: of(self.scatter, range.clone()),
             ratio: of(self.ratio, range.clone()),
             weight: of(self.weight, range.clone()),
+            exposure: of(self.exposure, range.clone()),
             mask: words(self.mask),
             good: words(self.good),
             low: words(self.low),
@@ -158,6 +171,7 @@ impl<'a, T> Out<'a, T> {
             scatter: &mut [],
             ratio: &mut [],
             weight: &mut [],
+            exposure: &mut [],
             good: &mut [],
             low: &mut [],
             high: &mut [],
@@ -218,6 +232,7 @@ pub(crate) struct Task<'a, T> {
     /// Whether a sample can be non-finite at all.
     pub nonfinite: bool,
     pub shares: Shares<'a>,
+    pub uneven: Uneven<'a>,
     pub scratch: &'a mut Scratch<T>,
     /// Slices of at most `cube.pixels` pixels.
     pub out: Out<'a, T>,

@@ -98,6 +98,9 @@ fn ends(wide: bool, squares: bool, fourth: bool) -> Ends {
 /// Why the device cannot do this method, if it cannot.
 pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
     let beyond = |sigma: f64| sigma.is_finite() && sigma > MOST_SIGMA;
+    if method.uneven {
+        return Some("frames that do not count alike are the CPU's alone");
+    }
     match method.reject {
         Reject::VarClip(clip) if beyond(clip.lsigma) || beyond(clip.hsigma) => Some("a limit is beyond its numbers"),
         Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_)

@@ -64,6 +64,8 @@ pub struct ExplainedSample {
     pub level: Option<u32>,
     /// What became of it.
     pub fate: Fate,
+    /// The weight of its frame, if frames have any.
+    pub weight: Option<f64>,
 }
 
 /// One pass of the rejection.
@@ -146,7 +148,7 @@ impl Stack {
     /// There is no such extension or pixel; else as [`eval`](Self::eval).
     pub fn explain(&self, extension: usize, at: &[usize]) -> Result<Explanation> {
         let engine = Engine::cpu(1)?;
-        let mut stack = self.clone().maps(Map::ALL);
+        let mut stack = self.clone().maps(Map::OF_SAMPLES);
         stack.settings.progress = None;
         stack.checked(&engine)?;
         let extensions = stack.inputs[0].len();
@@ -182,6 +184,7 @@ impl Stack {
             bits: self.bit_names.describe(sample.mask),
             level: walk.levels[f],
             fate: walk.fates[f],
+            weight: plan.counted.weights.get(f).copied(),
         });
         let name = plan.frames.first().map_or("", NDAstroData::name);
         let found = [walk.count(|f| f == Fate::Kept), walk.low(), walk.high()];

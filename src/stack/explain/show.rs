@@ -77,7 +77,8 @@ impl Explanation {
                 s.variance.map_or_else(none, |w| short(w.sqrt())),
                 s.bits.clone(),
                 s.level.map_or_else(none, |l| l.to_string()),
-                words(s.fate, s, self.best, self.is_by_rank()),
+                words(s.fate, s, self.best, self.is_by_rank())
+                    + &s.weight.map_or_else(String::new, |k| format!(", weight {}", short(k))),
             ]
         };
         std::iter::once(head).chain(self.frames.iter().enumerate().map(row)).collect()
@@ -90,7 +91,7 @@ impl Explanation {
             json!({
                 "frame": i + 1, "name": s.name, "raw": number(s.raw), "value": json_number(s.value),
                 "variance": number(s.variance), "mask": s.mask, "bits": s.bits, "level": s.level,
-                "fate": words(s.fate, s, self.best, self.is_by_rank()),
+                "fate": words(s.fate, s, self.best, self.is_by_rank()), "weight": number(s.weight),
             })
         };
         let pass = |p: &ExplainedPass| {

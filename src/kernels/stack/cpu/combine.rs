@@ -12,17 +12,19 @@ use crate::kernels::stack::{Affine, Combine, Method};
 use crate::real::Real;
 
 /// What the samples that are left came to, as far as shared variables need it.
-struct Totals {
-    combine: Combine,
+pub(super) struct Totals<'a> {
+    pub combine: Combine,
     /// The mean, by weights if there are any.
-    centre: Sums,
+    pub centre: Sums,
     /// Sum of squares of differences from it.
-    square: Sums,
-    weights: Sums,
+    pub square: Sums,
+    pub weights: Sums,
     /// The smallest variance of each pixel.
-    least: Row<f64>,
+    pub least: Row<f64>,
     /// Of minimum and maximum the frame that it is of.
-    frame_chosen: Row<u32>,
+    pub frame_chosen: Row<u32>,
+    /// Weights of the frames, if they have any, and their unit.
+    pub of_frames: (&'a [f64], f64),
 }
 
 impl Pixels {
@@ -230,14 +232,21 @@ impl Pixels {
         self.scatter = scatter;
         self.variance = if propagates { propagated } else { scatter };
         if ratio {
-            for i in 0..BLOCK {
-                let (w, s) = (self.variance[i], self.scatter[i]);
-                self.ratio[i] = if (self.good[i] > 1) & (w > 0.0) { s / w } else { f64::NAN };
-            }
+            self.compare();
         }
         if shares.variables > 0 {
-            let totals = Totals { combine, centre, square, weights, least, frame_chosen };
+            let of_frames = (&[][..], 1.0);
+            let totals = Totals { combine, centre, square, weights, least, frame_chosen, of_frames };
             self.share::<T>(samples, shares, used, &totals, sums);
+        }
+    }
+
+    /// The ratio of both variances.
+    #[inline(always)]
+    pub(super) fn compare(&mut self) {
+        for i in 0..BLOCK {
+            let (w, s) = (self.variance[i], self.scatter[i]);
+            self.ratio[i] = if (self.good[i] > 1) & (w > 0.0) { s / w } else { f64::NAN };
         }
     }
 
@@ -298,20 +307,21 @@ impl Pixels {
 
     /// Rule 4, shared variables: adds to both variances what they come to.
     #[inline(always)]
-    fn share<'b, T: Real>(
+    pub(super) fn share<'b, T: Real>(
         &mut self,
         samples: &Samples<'_, T>,
         shares: Shares<'_>,
         used: impl Fn(usize) -> &'b Row<u32>,
-        totals: &Totals,
+        totals: &Totals<'_>,
         sums: &mut Vec<Row<f64>>,
     ) {
-        let Totals { combine, centre, square, weights, least, frame_chosen } = totals;
+        let Totals { combine, centre, square, weights, least, frame_chosen, of_frames: (of_frames, unit) } = totals;
         // What the sums over a shared variable are divided by.
         let mut divisor = [1.0; BLOCK];
         for i in 0..BLOCK {
             let n = f64::from(self.good[i].max(1));
             divisor[i] = match combine {
+                Combine::Mean if !of_frames.is_empty() => weights.total(i),
                 Combine::Mean | Combine::Median | Combine::LMedian => n,
                 Combine::WtMean => weights.total(i),
                 Combine::Std => (n * square.total(i)).sqrt(),
@@ -323,7 +333,7 @@ impl Pixels {
         let mut plane = 0;
         for (f, variables) in shares.of.iter().enumerate() {
             let used = used(f);
-            let scale = samples.affine[f].scale;
+            let scale = samples.affine[f].scale * of_frames.get(f).map_or(1.0, |k| k / unit);
             let mut factor = [0.0; BLOCK];
             match combine {
                 Combine::WtMean => {
@@ -433,7 +443,7 @@ pub(super) fn share(of: f64, by: f64) -> f64 {
 
 /// The weight of a sample with variance `w` by that of the one with the smallest, so that it is at most 1.
 #[inline(always)]
-fn weight(w: f64, least: f64) -> f64 {
+pub(super) fn weight(w: f64, least: f64) -> f64 {
     let of_exact = if w > 0.0 { 0.0 } else { 1.0 };
     if least > 0.0 { least / w } else { of_exact }
 }

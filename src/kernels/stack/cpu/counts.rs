@@ -51,6 +51,7 @@ pub(crate) fn fits<T: Real>(method: &Method, frames: usize) -> bool {
         && !matches!(method.reject, Reject::VarClip(_))
         && combines
         && method.keep == Keep::default()
+        && !method.uneven
         && frames > 0
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn fits<T: Real>(method: &Method) -> bool {
         Reject::SigClip(_) => method.combine.is_median() || matches!(method.combine, Combine::Mean | Combine::Sum),
         _ => false,
     };
-    let plain = method.flavour == Flavour::Stable && method.keep == Keep::default();
+    let plain = method.flavour == Flavour::Stable && method.keep == Keep::default() && !method.uneven;
     T::DTYPE == DType::F32 && plain && method.errors == Errors::Propagated && kinds
 }
 

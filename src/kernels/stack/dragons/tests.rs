@@ -83,6 +83,7 @@ impl Frames {
             levels: &Levels::default(),
             nonfinite: true,
             shares: Shares { of: &of, variables: usize::from(!of.is_empty()) },
+            uneven: crate::kernels::stack::Uneven::default(),
             scratch: &mut Scratch::default(),
             out: Out {
                 data: &mut p.data,
@@ -90,6 +91,7 @@ impl Frames {
                 scatter: &mut p.scatter,
                 ratio: &mut p.ratio,
                 weight: &mut p.weight,
+                exposure: &mut [],
                 mask: &mut p.mask,
                 good: &mut p.good,
                 low: &mut p.low,
