@@ -168,3 +168,36 @@ fn noise_and_levels_of_the_header() {
     let stats: Value = serde_json::from_slice(&fs::read(dir.path().join("stats.json")).unwrap()).unwrap();
     assert_eq!(stats["factors"], serde_json::json!([{ "extver": 1, "scale": [1.0, 0.5], "zero": [0.0, 0.0] }]));
 }
+
+#[test]
+fn weights_and_exposures_of_the_command_line() {
+    let dir = folder();
+    let made = |name: &str, more: &[&str]| {
+        run(dir.path(), STACK.iter().chain(&["-o", name]).chain(more)).ok();
+        dir.path().join(name)
+    };
+    let equal = made("equal.fits", &["--weight", "1,1,1"]);
+    let plain = made("plain.fits", &[]);
+    for plane in ["SCI", "VAR", "DQ"] {
+        assert_eq!(numbers(&equal, plane), numbers(&plain, plane), "{plane}");
+    }
+    let variance = made("variance.fits", &["--weight", "variance"]);
+    assert_eq!(numbers(&variance, "SCI"), numbers(&made("wtmean.fits", &["--combine", "wtmean"]), "SCI"));
+    let noise = ["--weight", "noise", "--maps", "weight,exposure", "--exposure", "10,20,30", "--dq-fraction", "8=0.5"];
+    let maps = made("noise.fits", &[&noise[..], &["--stats", "stats.json"]].concat());
+    assert!(numbers(&maps, "EXPOSURE").iter().all(|t| *t <= 60.0));
+    let stats: Value = serde_json::from_slice(&fs::read(dir.path().join("stats.json")).unwrap()).unwrap();
+    assert_eq!(stats["factors"][0]["weight"].as_array().unwrap().len(), 3);
+    let explained = run(dir.path(), ["explain", "--at", "3,4"].iter().chain(&STACK[1..]).chain(&["--weight", "1,2,3"])).ok();
+    assert!(explained.contains("weight 2"), "{explained}");
+    for (options, said) in [
+        (&["--weight", "variance", "--combine", "median"][..], "does not go with --combine median"),
+        (&["--weight", "1,2"], "2 values for 3 frames"),
+        (&["--exposure", "1,2,3"], "--exposure is for --maps exposure"),
+        (&["--maps", "exposure"], "no number in EXPTIME"),
+        (&["--dq-fraction", "8"], "is not BIT=FRACTION"),
+    ] {
+        run(dir.path(), STACK.iter().chain(&["-o", "no.fits"]).chain(options)).failed(&[said]);
+    }
+    assert_eq!(run(dir.path(), STACK.iter().chain(&["-o", "no.fits", "--weight", "heavy"])).code, 2);
+}

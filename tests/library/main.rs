@@ -33,6 +33,7 @@ mod stack_monte_carlo;
 mod stack_properties;
 mod stack_results;
 mod unfinished;
+mod weights;
 mod windowed;
 mod windows;
 mod writing;
