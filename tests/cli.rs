@@ -5,6 +5,8 @@
 //! of the command line; file names have no meaning; the demo makes what it says and spoils nothing.
 #![cfg(feature = "cli")]
 
+#[path = "cli/append.rs"]
+mod append;
 #[path = "cli/bands.rs"]
 mod bands;
 #[path = "cli/bench.rs"]
@@ -21,6 +23,7 @@ mod support;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;

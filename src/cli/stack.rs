@@ -462,6 +462,9 @@ pub(super) struct StackArgs {
     /// Keep what is done if the run is interrupted, in OUT.part, and go on from there if there is one
     #[arg(long, conflicts_with = "plan")]
     resume: bool,
+    /// Add the frames to the sums in this file, which is made if it is not there, and write what all frames in it come to
+    #[arg(long, value_name = "STATE", conflicts_with_all = ["plan", "resume", "tile"])]
+    append: Option<PathBuf>,
     #[command(flatten)]
     method: MethodArgs,
     #[command(flatten)]
@@ -481,7 +484,8 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     }
     let (paths, given) = args.method.inputs(&args.inputs)?;
     let others = given.iter().map(|(_, text)| Path::new(text));
-    let used: Vec<&Path> = paths.iter().chain(&args.output).map(PathBuf::as_path).chain(others).collect();
+    let used: Vec<&Path> =
+        paths.iter().chain(&args.output).chain(&args.append).map(PathBuf::as_path).chain(others).collect();
     let stats_file = common.stats_file(&used)?;
     let engine = args.method.engine(common)?;
     let stack = args.method.stack(&paths, given, &args.input, common)?;
@@ -498,6 +502,9 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
     };
     let write = |progress| {
         let stack = stack.watched(progress);
+        if let Some(state) = &args.append {
+            return stack.append(&engine, state, output, common.overwrite);
+        }
         match args.tile {
             Some(band) => stack.write_band(&engine, output, common.overwrite, band),
             None if args.resume => stack.write_resumable(&engine, output, common.overwrite),

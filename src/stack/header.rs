@@ -33,26 +33,37 @@ impl Reject {
 impl Stack {
     /// The primary header of the first frame, with what was done.
     pub(super) fn primary(&self, plans: &[Plan]) -> Header {
-        let extensions = plans.len();
-        // What was done is not always what was asked for: without variances there are no weights.
-        let method = plans.first().map(|p| p.method).unwrap_or_default();
+        let paths = self.inputs.iter().filter_map(AstroData::path);
+        let names: Vec<String> =
+            paths.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
+        self.primary_of(self.base(), (self.inputs.len(), &names), plans)
+    }
+
+    /// The primary header of the first frame, as it goes on.
+    pub(super) fn base(&self) -> Header {
         let mut h = self.inputs.first().map_or_else(Header::new, |i| i.phu().clone());
         if self.inputs.first().is_some_and(|i| i.extensions().first().is_some_and(|nd| nd.hdu() == Some(0))) {
             // These cards are of the image that was in the primary.
             h.remove_where(|k| matches!(k, "BUNIT" | "DATAMIN" | "DATAMAX"));
             Wcs::remove(&mut h);
         }
+        h
+    }
+
+    /// That header, of so many frames, with what was done.
+    pub(super) fn primary_of(&self, mut h: Header, (frames, names): (usize, &[String]), plans: &[Plan]) -> Header {
+        let extensions = plans.len();
+        // What was done is not always what was asked for: without variances there are no weights.
+        let method = plans.first().map(|p| p.method).unwrap_or_default();
         h.remove_where(|k| k.strip_prefix("IMCMB").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
-        h.set("NCOMBINE", self.inputs.len() as i64, "number of frames combined");
+        h.set("NCOMBINE", frames as i64, "number of frames combined");
         // Three digits are what readers of IMCMBnnn expect; HISTORY has the number of all.
-        for (i, path) in self.inputs.iter().filter_map(AstroData::path).take(999).enumerate() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            h.set(&format!("IMCMB{:03}", i + 1), name.as_ref(), "");
+        for (i, name) in names.iter().take(999).enumerate() {
+            h.set(&format!("IMCMB{:03}", i + 1), name.as_str(), "");
         }
         let version = env!("CARGO_PKG_VERSION");
         h.push_history(&format!(
-            "ndastro {version} stack: {} frames, {extensions} extensions, combine {}, reject {}, flavour {}",
-            self.inputs.len(),
+            "ndastro {version} stack: {frames} frames, {extensions} extensions, combine {}, reject {}, flavour {}",
             method.combine.name(),
             method.reject.describe(),
             method.flavour.name()

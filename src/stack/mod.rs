@@ -4,6 +4,7 @@
 //! frames, their scale and zero, the compute type (f32 where every input value is exact in it, else f64), where the
 //! result goes, and what is said of it.
 
+mod append;
 mod band;
 mod explain;
 mod header;

@@ -188,7 +188,8 @@ fn weights_and_exposures_of_the_command_line() {
     assert!(numbers(&maps, "EXPOSURE").iter().all(|t| *t <= 60.0));
     let stats: Value = serde_json::from_slice(&fs::read(dir.path().join("stats.json")).unwrap()).unwrap();
     assert_eq!(stats["factors"][0]["weight"].as_array().unwrap().len(), 3);
-    let explained = run(dir.path(), ["explain", "--at", "3,4"].iter().chain(&STACK[1..]).chain(&["--weight", "1,2,3"])).ok();
+    let explained =
+        run(dir.path(), ["explain", "--at", "3,4"].iter().chain(&STACK[1..]).chain(&["--weight", "1,2,3"])).ok();
     assert!(explained.contains("weight 2"), "{explained}");
     for (options, said) in [
         (&["--weight", "variance", "--combine", "median"][..], "does not go with --combine median"),

@@ -95,6 +95,7 @@ mod madclip;
 mod method;
 mod network;
 mod order;
+mod running;
 mod sigclip;
 mod uneven;
 #[cfg_attr(not(feature = "gpu"), allow(dead_code))]
@@ -109,6 +110,7 @@ pub(crate) use madclip::SIGMA_OF_MAD;
 pub use method::{Clip, Combine, DetectorNoise, Flavour, Reject};
 pub(crate) use method::{Errors, Keep, MOST_PASSES, Method};
 pub(crate) use order::midpoint;
+pub(crate) use running::{Frame, Running, Total};
 pub(crate) use uneven::Uneven;
 
 use crate::kernels::Kernel;

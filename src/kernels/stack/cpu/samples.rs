@@ -135,7 +135,7 @@ pub(crate) fn quotient(hi: f64, lo: f64, n: f64) -> (f64, f64) {
 impl Affine {
     /// s d + z, and what it lost if the samples are f64. From f32 the digits of f64 are more than enough.
     #[inline(always)]
-    pub(super) fn apply<T: Real>(&self, d: T) -> (f64, f64) {
+    pub(in crate::kernels::stack) fn apply<T: Real>(&self, d: T) -> (f64, f64) {
         let (d, p) = (d.to_f64(), d.to_f64() * self.scale);
         if T::DTYPE == DType::F32 {
             return (p + self.zero, 0.0);
