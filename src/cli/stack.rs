@@ -111,13 +111,13 @@ pub(super) struct MethodArgs {
     /// Further planes: rejmap, rejlow, rejhigh, ngood, weight
     #[arg(long, value_name = "MAP,...", value_delimiter = ',', value_parser = maps())]
     maps: Vec<Map>,
-    /// A factor for each frame: numbers, or by !KEYWORD, mean or median to that of the first
+    /// A factor for each frame: numbers, or by !KEYWORD, mean, median, mode or a fit of its pixels to that of the first
     #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
     scale: Option<Level>,
     /// An offset for each frame, added after the factor; likewise
     #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
     zero: Option<Level>,
-    /// The part that means and medians for --scale and --zero are of, as 100:200,::4 [default: all]
+    /// The part that statistics and fits for --scale and --zero are of, as 100:200,::4 [default: all]
     #[arg(long, value_name = "SLICES", allow_hyphen_values = true)]
     section: Option<Slices>,
     /// For frames without a variance: electrons a data unit, a number or !KEYWORD; with --read-noise

@@ -80,7 +80,9 @@ impl Stack {
             let given = matches!(level, Level::Values(_));
             for plan in plans.iter().take(if given { 1 } else { extensions }) {
                 let words: Vec<String> = plan.affine.iter().map(|a| of(a).to_string()).collect();
-                let from = if given { String::new() } else { format!(" by {level} of {}", plan.ver) };
+                let grid =
+                    if level.is_sampled() && plan.step > 1 { format!(", step {}", plan.step) } else { String::new() };
+                let from = if given { String::new() } else { format!(" by {level} of {}{grid}", plan.ver) };
                 h.push_history(&format!("ndastro {name}{from}: {}", words.join(",")));
             }
         }

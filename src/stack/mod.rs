@@ -5,12 +5,15 @@
 //! result goes, and what is said of it.
 
 mod explain;
+mod fit;
 mod header;
 mod hierarchy;
 mod maps;
+mod mode;
 mod normalise;
 mod outline;
 mod plan;
+mod sampled;
 
 use std::path::Path;
 use std::sync::Arc;

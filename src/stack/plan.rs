@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub computed: Option<FramesPlan>,
     pub unit: Option<Unit>,
     pub affine: Vec<Affine>,
+    /// From pixel to pixel of those that levels are of, along each axis, where not all are taken.
+    pub step: usize,
     /// Bytes of pixels that were read for it.
     pub read_for_levels: u64,
     pub shape: Vec<usize>,
@@ -64,10 +66,11 @@ impl Plan {
         let ver = versions(first)[extension];
         let dragons = stack.flavour == Flavour::Dragons;
         let expressions = stack.expressions_of(&frames, extension)?;
-        let levels = || -> Result<(Vec<Affine>, u64)> {
+        let levels = || -> Result<(Vec<Affine>, usize, u64)> {
             let before = read_so_far(&expressions).1;
             let affine = stack.affine(&frames, &expressions, engine)?;
-            Ok((affine, read_so_far(&expressions).1 - before))
+            let step = expressions.first().map_or(Ok(1), |frame| stack.step(frame))?;
+            Ok((affine, step, read_so_far(&expressions).1 - before))
         };
         if let Some(computed) = stack.computed(&expressions, engine, counters)? {
             let method = stack.method(computed.own_variance, counters, || {
@@ -77,11 +80,12 @@ impl Plan {
             let compute = if dragons { DType::F32 } else { computed.compute };
             let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
             let others = kept(computed.first.first(), &computed.shape, &products);
-            let (affine, read_for_levels) = levels()?;
+            let (affine, step, read_for_levels) = levels()?;
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
                 affine,
+                step,
                 read_for_levels,
                 ver,
                 frames,
@@ -127,12 +131,13 @@ impl Plan {
         let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
         let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
         let others = kept(frames.first(), &shape, &products);
-        let (affine, read_for_levels) = levels()?;
+        let (affine, step, read_for_levels) = levels()?;
         Ok(Plan {
             computed: None,
             unit: frames[0].unit().cloned(),
             header: frames[0].header()?,
             affine,
+            step,
             read_for_levels,
             ver,
             frames,
