@@ -29,32 +29,27 @@ pub(super) enum Wanted {
 /// Else why there are none.
 pub(super) fn fit(first: &[f64], frame: &[f64], wanted: Wanted) -> Result<(f64, f64), &'static str> {
     let pairs = || first.iter().zip(frame).filter(|(y, x)| y.is_finite() && x.is_finite()).map(|(y, x)| (*y, *x));
-    let n = pairs().count() as f64;
-    if n == 0.0 {
-        return Err("no pixel is good in both");
-    }
-    let sum = |of: &dyn Fn(f64, f64) -> f64| {
-        let (mut hi, mut lo) = (0.0, 0.0);
-        pairs().for_each(|(y, x)| accumulate::<f64>(&mut hi, &mut lo, of(y, x)));
-        hi + lo
-    };
+    let Some((_, level)) = pairs().next() else { return Err("no pixel is good in both") };
     let (scale, zero) = match wanted {
-        Wanted::Zero(of_first, of_frame) => (of_frame, sum(&|y, x| of_first * y - of_frame * x) / n),
+        Wanted::Zero(of_first, of_frame) => {
+            let [n, rest] = sums(pairs(), |y, x| [1.0, of_first * y - of_frame * x]);
+            (of_frame, rest / n)
+        }
         Wanted::Scale => {
-            let squares = sum(&|_, x| x * x);
+            let [products, squares] = sums(pairs(), |y, x| [x * y, x * x]);
             if squares == 0.0 {
                 return Err("it is 0 wherever both are good");
             }
-            (sum(&|y, x| x * y) / squares, 0.0)
+            (products / squares, 0.0)
         }
         Wanted::Both => {
-            let (my, mx) = (sum(&|y, _| y) / n, sum(&|_, x| x) / n);
-            let mut pixels = pairs();
-            let level = pixels.next();
-            if pixels.all(|(_, x)| level.is_some_and(|(_, first)| x == first)) {
+            if pairs().all(|(_, x)| x == level) {
                 return Err("it is the same wherever both are good");
             }
-            let scale = sum(&|y, x| (x - mx) * (y - my)) / sum(&|_, x| (x - mx) * (x - mx));
+            let [n, y, x] = sums(pairs(), |y, x| [1.0, y, x]);
+            let (my, mx) = (y / n, x / n);
+            let [products, squares] = sums(pairs(), |y, x| [(x - mx) * (y - my), (x - mx) * (x - mx)]);
+            let scale = products / squares;
             (scale, my - scale * mx)
         }
     };
@@ -63,6 +58,17 @@ pub(super) fn fit(first: &[f64], frame: &[f64], wanted: Wanted) -> Result<(f64, 
     } else {
         Err("the factor that fits best is not positive")
     }
+}
+
+/// Sums over pixels, each with what its additions lost.
+fn sums<const N: usize>(pairs: impl Iterator<Item = (f64, f64)>, of: impl Fn(f64, f64) -> [f64; N]) -> [f64; N] {
+    let (mut hi, mut lo) = ([0.0; N], [0.0; N]);
+    for (y, x) in pairs {
+        for (i, term) in of(y, x).into_iter().enumerate() {
+            accumulate::<f64>(&mut hi[i], &mut lo[i], term);
+        }
+    }
+    std::array::from_fn(|i| hi[i] + lo[i])
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 //!
 //! Nothing is sorted: ranks are found by selection, and the bins from the counts of a hundred short ones.
 
+use crate::kernels::stack::midpoint;
+
 /// Of fewer samples the median.
 const LEAST: usize = 10;
 /// Steps from the lowest to the highest sample that is looked at.
@@ -70,7 +72,7 @@ fn median(values: &mut [f64]) -> Option<f64> {
     }
     let (below, upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
     let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(if n % 2 == 1 { *upper } else { lower + (*upper - lower) / 2.0 })
+    Some(if n % 2 == 1 { *upper } else { midpoint(lower, *upper).0 })
 }
 
 #[cfg(test)]
@@ -83,7 +85,7 @@ mod tests {
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len();
         if n < 10 {
-            return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
+            return sorted[(n - 1) / 2] / 2.0 + sorted[n / 2] / 2.0;
         }
         let (low, high) = (sorted[n * 15 / 100], sorted[n * 85 / 100]);
         let inside = &sorted[n * 15 / 100..n * 85 / 100];

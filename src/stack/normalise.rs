@@ -38,7 +38,7 @@ pub enum Level {
     /// The median, likewise.
     Median,
     /// The mode, likewise: where a bin of a tenth of the reach of the middle 70 percent holds most pixels, as IRAF's imcombine
-    /// has it. Of a section of more than 4,194,304 pixels a grid of them is taken, with the least odd step along all axes that
+    /// has it. Of a section of more than 1,048,576 pixels a grid of them is taken, with the least odd step along all axes that
     /// leaves no more; HISTORY says the step. What is not finite is left out.
     Mode,
     /// What brings the pixels of the frame nearest to those of the first one, by least squares over those of the extension or
@@ -223,7 +223,10 @@ impl Stack {
             Some(Level::Keyword(key)) => {
                 containers.iter().zip(&self.inputs).map(|(nd, input)| keyword(key, nd, input.phu())).collect()
             }
-            Some(level) => frames.iter().map(|frame| self.statistic(level, frame, engine)).collect(),
+            Some(level) => {
+                let named = |(frame, nd)| self.statistic(level, frame, nd, engine);
+                frames.iter().zip(containers).map(named).collect()
+            }
         };
         let levels = levels?;
         if let Some((level, nd)) = levels.iter().zip(containers).find(|(level, _)| !level.is_finite()) {
@@ -233,10 +236,10 @@ impl Stack {
     }
 
     /// The mean, median or mode of the section of a frame.
-    fn statistic(&self, level: &Level, frame: &Expr, engine: &Engine) -> Result<f64> {
+    fn statistic(&self, level: &Level, frame: &Expr, nd: &NDAstroData, engine: &Engine) -> Result<f64> {
         if *level == Level::Mode {
             let mut values = self.sampled(frame, engine)?.least_bad();
-            let none = || Error::Parameter("the section of the statistics has no pixel that is finite".into());
+            let none = || Error::Parameter(format!("{}: no pixel that is finite for its mode", nd.label()));
             return mode(&mut values).ok_or_else(none);
         }
         let part = self.part(frame)?;
