@@ -75,7 +75,7 @@ pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
     BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
-    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Reject, Stack, StackPlan, VarianceFrom,
+    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Percent, Reject, Stack, StackPlan, VarianceFrom,
 };
 pub use stats::{DeviceSeconds, Factors, Stats};
 pub use unit::Unit;

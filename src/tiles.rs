@@ -78,7 +78,7 @@ pub(crate) struct Stacking<'a> {
     pub mask: bool,
     /// Whether a sample can be non-finite.
     pub nonfinite: bool,
-    pub method: Method,
+    pub method: &'a Method,
 }
 
 impl Stacking<'_> {

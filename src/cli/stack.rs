@@ -14,7 +14,7 @@ use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
     AstroData, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map, NDAstroData,
-    Reject, Result, Slices, Stack, VarianceFrom,
+    Percent, Reject, Result, Slices, Stack, VarianceFrom,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,6 +63,9 @@ pub(super) struct MethodArgs {
     /// How the samples of a pixel become one
     #[arg(long, default_value = "mean", value_name = "COMBINE", value_parser = combines())]
     combine: Combine,
+    /// percentile: which one, from 0 to 100
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    percentile: Option<f64>,
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
@@ -184,6 +187,18 @@ impl MethodArgs {
         }
     }
 
+    /// The combination, with its number.
+    fn combine(&self) -> Result<Combine> {
+        match (self.combine, self.percentile) {
+            (Combine::Percentile(_), Some(percent)) => Percent::new(percent).map(Combine::Percentile),
+            (Combine::Percentile(_), None) => Err(Error::Parameter("--combine percentile needs --percentile".into())),
+            (other, Some(_)) => {
+                Err(Error::Parameter(format!("--percentile does not go with --combine {}", other.name())))
+            }
+            (other, None) => Ok(other),
+        }
+    }
+
     /// The rejection. What belongs to another is refused.
     fn reject(&self, inputs: &[AstroData]) -> Result<Reject> {
         let of_noise = matches!(self.reject, RejectArg::Ccdclip | RejectArg::Crreject);
@@ -245,11 +260,12 @@ impl MethodArgs {
         Ok(DetectorNoise { gain, read_noise, sensitivity: self.sensitivity.unwrap_or(0.0) })
     }
 
-    /// The engine: that flavour has one alone, and so have some rejections.
+    /// The engine: that flavour has one alone, and so have some rejections and combinations.
     pub(super) fn engine(&self, common: &Common) -> Result<Engine> {
         let of_both =
             [RejectArg::None, RejectArg::Minmax, RejectArg::Sigclip, RejectArg::Varclip].contains(&self.reject);
-        let of_cpu = self.flavour == FlavourArg::Dragons || !of_both || self.nkeep.is_some() || self.maxrej.is_some();
+        let kept = self.nkeep.is_some() || self.maxrej.is_some();
+        let of_cpu = self.flavour == FlavourArg::Dragons || !of_both || kept || self.combine.is_special();
         match common.engine {
             EngineChoice::Auto if of_cpu && common.adapter.is_none() => Engine::cpu(common.threads),
             _ => common.engine(),
@@ -296,9 +312,9 @@ impl MethodArgs {
             None => Hierarchy::default(),
         };
         let first = inputs.first().cloned();
-        let reject = self.reject(&inputs)?;
+        let (combine, reject) = (self.combine()?, self.reject(&inputs)?);
         let mut stack = Stack::of(inputs)
-            .combine(self.combine)
+            .combine(combine)
             .reject(reject)
             .flavour(match self.flavour {
                 FlavourArg::Stable => Flavour::Stable,

@@ -1,10 +1,20 @@
 //! What the result of a stack says of itself.
 
 use super::plan::Plan;
-use super::{Clip, DetectorNoise, Level, Reject, Stack};
+use super::{Clip, Combine, DetectorNoise, Level, Reject, Stack};
 use crate::fits::Header;
 use crate::kernels::stack::{Affine, Keep};
 use crate::{AstroData, Wcs};
+
+impl Combine {
+    /// With its parameter.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Combine::Percentile(percent) => format!("percentile {}", percent.get()),
+            other => other.name().into(),
+        }
+    }
+}
 
 impl Reject {
     /// With its parameters, as the command line takes them.
@@ -53,7 +63,7 @@ impl Stack {
         h.push_history(&format!(
             "ndastro {version} stack: {} frames, {extensions} extensions, combine {}, reject {}, flavour {}",
             self.inputs.len(),
-            method.combine.name(),
+            method.combine.describe(),
             method.reject.describe(),
             method.flavour.name()
         ));
