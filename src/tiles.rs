@@ -82,7 +82,7 @@ pub(crate) struct Stacking<'a> {
     pub mask: bool,
     /// Whether a sample can be non-finite.
     pub nonfinite: bool,
-    pub method: Method,
+    pub method: &'a Method,
     /// What frames count for, where they do not count alike.
     pub uneven: Uneven<'a>,
 }

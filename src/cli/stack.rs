@@ -14,7 +14,7 @@ use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
     AstroData, Band, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map,
-    NDAstroData, PerFrame, Reject, Result, Slices, Stack, VarianceFrom, Weights,
+    NDAstroData, PerFrame, Percent, Reject, Result, Slices, Stack, VarianceFrom, Weights,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,6 +63,9 @@ pub(super) struct MethodArgs {
     /// How the samples of a pixel become one
     #[arg(long, default_value = "mean", value_name = "COMBINE", value_parser = combines())]
     combine: Combine,
+    /// percentile: which one, from 0 to 100
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    percentile: Option<f64>,
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
@@ -111,7 +114,7 @@ pub(super) struct MethodArgs {
     /// Further planes: rejmap, rejlow, rejhigh, ngood, weight, exposure
     #[arg(long, value_name = "MAP,...", value_delimiter = ',', value_parser = maps())]
     maps: Vec<Map>,
-    /// A factor for each frame: numbers, or by !KEYWORD, mean or median to that of the first
+    /// A factor for each frame: numbers, or by !KEYWORD, mean, median, mode or a fit of its pixels to that of the first
     #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
     scale: Option<Level>,
     /// An offset for each frame, added after the factor; likewise
@@ -126,7 +129,7 @@ pub(super) struct MethodArgs {
     /// Mask bits that come out only where samples with such a part of the weight have them, as cosmic_ray=0.5
     #[arg(long, value_name = "BIT=F,...")]
     dq_fraction: Option<String>,
-    /// The part that means, medians and noise for --scale, --zero and --weight are of, as 100:200,::4 [default: all]
+    /// The part that statistics, fits and noise for --scale, --zero and --weight are of, as 100:200,::4 [default: all]
     #[arg(long, value_name = "SLICES", allow_hyphen_values = true)]
     section: Option<Slices>,
     /// For frames without a variance: electrons a data unit, a number or !KEYWORD; with --read-noise
@@ -190,6 +193,18 @@ impl MethodArgs {
             hsigma: self.hsigma.unwrap_or(default.hsigma),
             mclip: !self.no_mclip,
             max_iters: self.max_iters,
+        }
+    }
+
+    /// The combination, with its number.
+    fn combine(&self) -> Result<Combine> {
+        match (self.combine, self.percentile) {
+            (Combine::Percentile(_), Some(percent)) => Percent::new(percent).map(Combine::Percentile),
+            (Combine::Percentile(_), None) => Err(Error::Parameter("--combine percentile needs --percentile".into())),
+            (other, Some(_)) => {
+                Err(Error::Parameter(format!("--percentile does not go with --combine {}", other.name())))
+            }
+            (other, None) => Ok(other),
         }
     }
 
@@ -271,15 +286,13 @@ impl MethodArgs {
         weights || self.dq_fraction.is_some() || self.maps.contains(&Map::Exposure)
     }
 
-    /// The engine: that flavour has one alone, and so have some rejections.
+    /// The engine: that flavour has one alone, and so have some rejections and combinations.
     pub(super) fn engine(&self, common: &Common) -> Result<Engine> {
         let of_both =
             [RejectArg::None, RejectArg::Minmax, RejectArg::Sigclip, RejectArg::Varclip].contains(&self.reject);
-        let of_cpu = self.flavour == FlavourArg::Dragons
-            || !of_both
-            || self.nkeep.is_some()
-            || self.maxrej.is_some()
-            || self.is_uneven();
+        let kept = self.nkeep.is_some() || self.maxrej.is_some();
+        let special = self.combine.is_special() || self.is_uneven();
+        let of_cpu = self.flavour == FlavourArg::Dragons || !of_both || kept || special;
         match common.engine {
             EngineChoice::Auto if of_cpu && common.adapter.is_none() => Engine::cpu(common.threads),
             _ => common.engine(),
@@ -326,9 +339,9 @@ impl MethodArgs {
             None => Hierarchy::default(),
         };
         let first = inputs.first().cloned();
-        let reject = self.reject(&inputs)?;
+        let (combine, reject) = (self.combine()?, self.reject(&inputs)?);
         let mut stack = Stack::of(inputs)
-            .combine(self.combine)
+            .combine(combine)
             .reject(reject)
             .flavour(match self.flavour {
                 FlavourArg::Stable => Flavour::Stable,

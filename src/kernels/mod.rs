@@ -101,7 +101,7 @@ mod tests {
             Reject::SigClip(clip),
             Reject::VarClip(Clip { mclip: false, ..Clip::default() }),
         ];
-        for combine in Combine::ALL {
+        for combine in Combine::COMMON {
             for reject in rejects {
                 for (frames, errors, on) in
                     [(1, Errors::Scatter, false), (5, Errors::Propagated, true), (100, Errors::Both, true)]

@@ -1,10 +1,20 @@
 //! What the result of a stack says of itself.
 
 use super::plan::Plan;
-use super::{Clip, DetectorNoise, Level, Map, PerFrame, Reject, Stack, Weights};
+use super::{Clip, Combine, DetectorNoise, Level, Map, PerFrame, Reject, Stack, Weights};
 use crate::fits::Header;
 use crate::kernels::stack::{Affine, Keep};
 use crate::{AstroData, Wcs};
+
+impl Combine {
+    /// With its parameter.
+    pub(super) fn describe(self) -> String {
+        match self {
+            Combine::Percentile(percent) => format!("percentile {}", percent.get()),
+            other => other.name().into(),
+        }
+    }
+}
 
 impl Reject {
     /// With its parameters, as the command line takes them.
@@ -64,7 +74,7 @@ impl Stack {
         let version = env!("CARGO_PKG_VERSION");
         h.push_history(&format!(
             "ndastro {version} stack: {frames} frames, {extensions} extensions, combine {}, reject {}, flavour {}",
-            method.combine.name(),
+            method.combine.describe(),
             method.reject.describe(),
             method.flavour.name()
         ));
@@ -92,7 +102,9 @@ impl Stack {
             let given = matches!(level, Level::Values(_));
             for plan in plans.iter().take(if given { 1 } else { extensions }) {
                 let words: Vec<String> = plan.affine.iter().map(|a| of(a).to_string()).collect();
-                let from = if given { String::new() } else { format!(" by {level} of {}", plan.ver) };
+                let grid =
+                    if level.is_sampled() && plan.step > 1 { format!(", step {}", plan.step) } else { String::new() };
+                let from = if given { String::new() } else { format!(" by {level} of {}{grid}", plan.ver) };
                 h.push_history(&format!("ndastro {name}{from}: {}", words.join(",")));
             }
         }

@@ -7,12 +7,15 @@
 mod append;
 mod band;
 mod explain;
+mod fit;
 mod header;
 mod hierarchy;
 mod maps;
+mod mode;
 mod normalise;
 mod outline;
 mod plan;
+mod sampled;
 mod weights;
 
 use std::ops::Range;
@@ -52,7 +55,7 @@ use crate::tiles::{Computed, Counters, Job, Sink, Stacking, Work};
 use crate::writing::{copy_part, result_file};
 use crate::{AstroData, Error, Expr, Result};
 
-pub use crate::kernels::stack::{Clip, Combine, DetectorNoise, Flavour, Reject};
+pub use crate::kernels::stack::{Clip, Combine, DetectorNoise, Flavour, Percent, Reject};
 
 /// Which variance comes out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -387,7 +390,7 @@ impl Stack {
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
-                method: plan.method,
+                method: &plan.method,
                 uneven: self.uneven(plan),
             }),
         }
@@ -488,6 +491,9 @@ impl Stack {
         if self.flavour == Flavour::Dragons && !(has && self.keep == Keep::default()) {
             let what = if has { "nkeep and maxrej" } else { self.reject.name() };
             return Err(Error::Parameter(format!("flavour dragons has no {what}")));
+        }
+        if self.flavour == Flavour::Dragons && self.combine.is_special() {
+            return Err(Error::Parameter(format!("flavour dragons has no {}", self.combine.name())));
         }
         if self.keep != Keep::default() && !self.reject.is_by_limits() {
             return Err(Error::Parameter(format!("nkeep and maxrej do not go with {}", self.reject.name())));

@@ -91,7 +91,7 @@ impl Stack {
         let dry = self.clone().without_statistics();
         let plans = dry.plans(engine, &mut counters)?;
         if self.has_statistics() {
-            counters.warn(["levels by mean or median read the frames once more before".to_string()]);
+            counters.warn(["levels by pixels of the frames read them once more before".to_string()]);
         }
         if self.weighs_noise() {
             counters.warn(["weights by noise read the frames once more before".to_string()]);

@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub unit: Option<Unit>,
     pub affine: Vec<Affine>,
     pub counted: Counted,
+    /// From pixel to pixel of those that levels are of, along each axis, where not all are taken.
+    pub step: usize,
     /// Bytes of pixels that were read for it.
     pub read_for_levels: u64,
     pub shape: Vec<usize>,
@@ -66,12 +68,13 @@ impl Plan {
         let ver = versions(first)[extension];
         let dragons = stack.flavour == Flavour::Dragons;
         let expressions = stack.expressions_of(&frames, extension)?;
-        let levels = || -> Result<(Vec<Affine>, Counted, u64)> {
+        let levels = || -> Result<(Vec<Affine>, usize, Counted, u64)> {
             let before = read_so_far(&expressions).1;
             let affine = stack.affine(&frames, &expressions, engine)?;
+            let step = expressions.first().map_or(Ok(1), |frame| stack.step(frame))?;
             let read = read_so_far(&expressions).1 - before;
             let (counted, more) = stack.counted(&frames, &expressions, &affine, engine)?;
-            Ok((affine, counted, read + more))
+            Ok((affine, step, counted, read + more))
         };
         if let Some(computed) = stack.computed(&expressions, engine, counters)? {
             let method = stack.method(computed.own_variance, counters, || {
@@ -81,12 +84,13 @@ impl Plan {
             let compute = if dragons { DType::F32 } else { computed.compute };
             let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
             let others = kept(computed.first.first(), &computed.shape, &products);
-            let (affine, counted, read_for_levels) = levels()?;
+            let (affine, step, counted, read_for_levels) = levels()?;
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
                 affine,
                 counted,
+                step,
                 read_for_levels,
                 ver,
                 frames,
@@ -132,13 +136,14 @@ impl Plan {
         let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
         let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
         let others = kept(frames.first(), &shape, &products);
-        let (affine, counted, read_for_levels) = levels()?;
+        let (affine, step, counted, read_for_levels) = levels()?;
         Ok(Plan {
             computed: None,
             unit: frames[0].unit().cloned(),
             header: frames[0].header()?,
             affine,
             counted,
+            step,
             read_for_levels,
             ver,
             frames,

@@ -87,6 +87,10 @@ fn options_that_do_not_go_together_are_refused() {
         (&["--reject", "minmax", "--nkeep", "2"][..], &["nkeep", "do not go with minmax"][..]),
         (&["--reject", "winsorised", "--flavour", "dragons"][..], &["dragons has no winsorised"][..]),
         (&["--reject", "sigclip", "--maxrej", "1", "--flavour", "dragons"][..], &["nkeep and maxrej"][..]),
+        (&["--combine", "percentile"][..], &["percentile needs --percentile"][..]),
+        (&["--percentile", "20"][..], &["--percentile", "--combine mean"][..]),
+        (&["--combine", "percentile", "--percentile", "-1"][..], &["-1", "from 0 to 100"][..]),
+        (&["--combine", "quadrature", "--flavour", "dragons"][..], &["dragons has no quadrature"][..]),
         (&["--dq-levels", "bad_pixle"][..], &["bad_pixle", "bad_pixel"][..]),
         (&["--calibrate", "frame - bias"][..], &["bias", "no bias=FILE"][..]),
         (&["--calibrate", "bias / 2", "bias=frame_0.fits"][..], &["does not occur"][..]),
@@ -103,9 +107,9 @@ fn options_that_do_not_go_together_are_refused() {
     assert_eq!(names(dir.path()), before);
 }
 
-/// Of each rejection the header says what was done.
+/// Of each rejection, combination and level the header says what was done.
 #[test]
-fn rejections_are_in_the_history() {
+fn what_was_done_is_in_the_history() {
     let dir = folder();
     let noise = ["--gain", "2", "--read-noise", "5"];
     for (options, says) in [
@@ -115,6 +119,10 @@ fn rejections_are_in_the_history() {
         (&["--reject", "threshold", "--limits", "-inf,9e4"][..], "reject threshold -inf,90000,"),
         (&["--reject", "crreject", "--sensitivity", "0.01"][..], "gain 2 read-noise 5 sensitivity 0.01,"),
         (&["--reject", "sigclip", "--nkeep", "2", "--maxrej", "1"][..], "ndastro nkeep: 2"),
+        (&["--combine", "percentile", "--percentile", "12.5"][..], "combine percentile 12.5,"),
+        (&["--combine", "quadrature"][..], "combine quadrature,"),
+        (&["--scale", "fit"][..], "ndastro scale by fit of 1: 1,"),
+        (&["--zero", "mode", "--section", "2:,:20"][..], "ndastro zero by mode of 1: 0,"),
     ] {
         let crreject = options.contains(&"crreject");
         let more = if crreject { &noise[..] } else { &[] };

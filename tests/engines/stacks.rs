@@ -4,6 +4,7 @@
 //! means and sums near 0 are the rest of terms that cancelled: there 4 ULP of the largest term's share are allowed, no more.
 //! The scatter of a weighted mean grows by the square of what its centre is off, and samples that are all the same have no
 //! other scatter: there the square of the last places of a sum is allowed ([`off_centre`]).
+//! Variances of percentiles have a factor that is an integral: there 1e-6 of it are allowed.
 //! Pixels with a sample within 8 ULP of a limit are left out, and are under 2 percent; ties on a limit, which must stay,
 //! have tests of their own.
 
@@ -12,8 +13,8 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayD, IxDyn};
 use ndastro::fits::Header;
 use ndastro::{
-    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, PerFrame, Reject,
-    Stack, Stats, VarianceFrom,
+    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, PerFrame, Percent,
+    Reject, Stack, Stats, VarianceFrom,
 };
 
 use crate::Check;
@@ -31,6 +32,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_min", |e| row(e, Combine::Min)),
     ("stack_max", |e| row(e, Combine::Max)),
     ("stack_std", |e| row(e, Combine::Std)),
+    ("stack_quadrature", quadrature),
+    ("stack_percentiles", percentiles),
     ("stack_types", types),
     ("stack_scale_and_zero", scale_and_zero),
     ("stack_ways_of_files", ways_of_files),
@@ -141,6 +144,8 @@ fn rules(combine: Combine, reject: Reject, double: bool) -> Rules {
             Combine::Min => judge::Combine::Min,
             Combine::Max => judge::Combine::Max,
             Combine::Std => judge::Combine::Std,
+            Combine::Quadrature => judge::Combine::Quadrature,
+            Combine::Percentile(percent) => judge::Combine::Percentile(percent.get()),
             other => panic!("the oracle has no {other:?}"),
         },
         reject: match reject {
@@ -223,14 +228,16 @@ fn against(got: &Got, want: &[Stacked], combine: Combine, count: &mut Count) -> 
     let value_size = |w: &Stacked| match combine {
         Combine::Mean | Combine::WtMean => w.largest / f64::from(w.good.max(1)),
         Combine::Sum => w.largest,
+        Combine::Percentile(_) if double => w.largest,
         _ => 0.0,
     };
     let exact = |got: f64, want: f64, _: &Stacked| got == want;
-    let close = |got: f64, want: f64, _: &Stacked| near(got, want, 0.0, double);
+    let factor = if matches!(combine, Combine::Percentile(_)) { 1e-6 } else { 0.0 };
+    let close =
+        |got: f64, want: f64, _: &Stacked| near(got, want, 0.0, double) || (got - want).abs() <= factor * want.abs();
     plane("data", &got.data, &|w| w.value, &|got, want, w| near(got, want, value_size(w), double));
-    let scatter = |got: f64, want: f64, w: &Stacked| {
-        near(got, want, 0.0, double) || (got - want).abs() <= off_centre(w, combine, double)
-    };
+    let scatter =
+        |got: f64, want: f64, w: &Stacked| close(got, want, w) || (got - want).abs() <= off_centre(w, combine, double);
     plane("variance", &got.variance, &|w| w.propagated.unwrap_or(w.scatter), &|got, want, w| match w.propagated {
         Some(_) => close(got, want, w),
         None => scatter(got, want, w),
@@ -323,11 +330,57 @@ fn row(engine: &Engine, combine: Combine) -> Result<(), String> {
     count.enough()
 }
 
+/// The combinations that an engine has.
+fn combines(engine: &Engine) -> &'static [Combine] {
+    if engine.adapter().is_some() { &Combine::COMMON } else { &Combine::ALL }
+}
+
+/// Whether a device says that it leaves a combination to the CPU; `None` on the CPU.
+fn left_to_the_cpu(engine: &Engine, combine: Combine) -> Option<Result<(), String>> {
+    engine.adapter()?;
+    let frames = pixel(&[1.0, 2.0, 3.0, 50.0], &[], Type::F32);
+    let said = |stats: Stats| stats.warnings.iter().any(|w| w.contains("computed on the CPU"));
+    Some(match Stack::new(frames).combine(combine).eval(engine) {
+        Ok((_, stats)) if said(stats.clone()) => Ok(()),
+        Ok(_) => Err("nobody said that the CPU did it".into()),
+        Err(e) => Err(text(e)),
+    })
+}
+
+fn quadrature(engine: &Engine) -> Result<(), String> {
+    left_to_the_cpu(engine, Combine::Quadrature).unwrap_or_else(|| row(engine, Combine::Quadrature))
+}
+
+/// One by every rejection and number of frames; ends, middles and others of frames of many kinds.
+fn percentiles(engine: &Engine) -> Result<(), String> {
+    let of = |percent| Percent::new(percent).map(Combine::Percentile).map_err(text);
+    if let Some(said) = left_to_the_cpu(engine, of(30.0)?) {
+        return said;
+    }
+    row(engine, of(37.7)?)?;
+    let mut count = Count::default();
+    for (recipe, level) in kinds_of_frames() {
+        let made = make(&recipe, 43);
+        let rejects = [
+            Reject::None,
+            Reject::SigClip(clip(1.5, 2.0, true, None)),
+            Reject::Winsorised(clip(2.0, 2.0, true, None)),
+            Reject::Threshold { low: level * 0.98, high: level * 1.03 },
+        ];
+        for percent in [0.0, 5.0, 25.0, 50.0, 75.0, 99.5, 100.0] {
+            for reject in rejects {
+                check(engine, &made, &recipe, (of(percent)?, reject), &mut count)?;
+            }
+        }
+    }
+    count.enough()
+}
+
 /// A few rejections by every combination.
 fn few(engine: &Engine, recipe: &Recipe, seed: u64) -> Result<(), String> {
     let mut count = Count::default();
     let made = make(recipe, seed);
-    for combine in Combine::ALL {
+    for &combine in combines(engine) {
         for reject in [
             Reject::None,
             Reject::MinMax { nlow: recipe.frames / 4, nhigh: recipe.frames / 3 },
@@ -476,6 +529,8 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
         (Combine::Sum, Reject::Percentile { low: 20.0, high: 80.0 }),
         (Combine::Median, Reject::MinMax { nlow: 0, nhigh: 1 }),
         (Combine::Std, Reject::SigClip(Clip { hsigma: 2.2, ..Clip::default() })),
+        (Combine::Quadrature, Reject::SigClip(Clip { hsigma: 2.2, ..Clip::default() })),
+        (Combine::Percentile(Percent::MEDIAN), Reject::None),
     ];
     for (shape, frames) in [
         (&[1][..], 1),
@@ -513,7 +568,7 @@ fn raw_counts(engine: &Engine) -> Result<(), String> {
             for (combine, reject) in methods {
                 let of_both =
                     matches!(reject, Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_));
-                let of_cpu = !of_both && engine.adapter().is_some();
+                let of_cpu = !(of_both && combines(engine).contains(&combine)) && engine.adapter().is_some();
                 // So many frames for those alone whose sums they are too many for.
                 let too_many =
                     frames > 1000 && (signed || !matches!(reject, Reject::SigClip(Clip { mclip: false, .. })));
@@ -716,7 +771,7 @@ fn equal_extremes(engine: &Engine) -> Result<(), String> {
     for variance in [true, false] {
         let recipe = Recipe { types: vec![Type::U8], level: 3.0, variance, ..Recipe::new(&[5, 40], 12) };
         let (made, mut count) = (make(&recipe, 2), Count::default());
-        for combine in Combine::ALL {
+        for &combine in combines(engine) {
             for reject in [Reject::None, minmax(2, 3), minmax(0, 11), minmax(11, 0)] {
                 check(engine, &made, &recipe, (combine, reject), &mut count)?;
             }
@@ -741,7 +796,7 @@ fn variances_of_zero(engine: &Engine) -> Result<(), String> {
         made.frames[f] = made.frames[f].clone().with_variance(plane).map_err(text)?;
     }
     let mut count = Count::default();
-    for combine in Combine::ALL {
+    for &combine in combines(engine) {
         for reject in [
             Reject::None,
             Reject::MinMax { nlow: 2, nhigh: 2 },
@@ -766,7 +821,7 @@ fn undone_where_all_went(engine: &Engine) -> Result<(), String> {
             Reject::SigClip(clip(1e-4, 1e-4, false, Some(1))),
             Reject::VarClip(clip(1e-4, 1e-4, true, None)),
         ] {
-            for combine in Combine::ALL {
+            for &combine in combines(engine) {
                 check(engine, &made, &recipe, (combine, reject), &mut count)?;
             }
             let got = evaluate(&build(&made, &recipe, Combine::Sum, reject), engine)?;
@@ -1044,12 +1099,22 @@ const STEADY: [(Combine, Reject); 5] = [
     (Combine::Std, Reject::SigClip(Clip { lsigma: 2.0, hsigma: 3.0, mclip: false, max_iters: Some(2) })),
 ];
 
+/// The same, and on the CPU what only that has.
+fn steady(engine: &Engine) -> Vec<(Combine, Reject)> {
+    let special = [
+        (Combine::Quadrature, Reject::None),
+        (Combine::Percentile(Percent::MEDIAN), Reject::MinMax { nlow: 1, nhigh: 3 }),
+    ];
+    let more = if engine.adapter().is_some() { &[][..] } else { &special[..] };
+    STEADY.iter().chain(more).copied().collect()
+}
+
 /// Any budget: bit-identical planes, also where a row is cut.
 fn tiles_do_not_matter(engine: &Engine) -> Result<(), String> {
     for (variance, mask) in [(true, true), (false, false)] {
         let recipe = Recipe { variance, mask, ..Recipe::new(&[5, 2003], 20) };
         let made = make(&recipe, 1);
-        for (combine, reject) in STEADY {
+        for (combine, reject) in steady(engine) {
             let stack = build(&made, &recipe, combine, reject);
             let whole = evaluate(&stack, engine)?;
             let first = if engine.adapter().is_some() { 400 << 10 } else { 200 << 10 };
@@ -1104,7 +1169,7 @@ fn threads_do_not_matter(engine: &Engine) -> Result<(), String> {
             None => Engine::cpu(threads),
         };
         let other = other.map_err(text)?;
-        for (combine, reject) in STEADY {
+        for (combine, reject) in steady(engine) {
             let stack = build(&made, &recipe, combine, reject);
             if evaluate(&stack, engine)?.bits() != evaluate(&stack, &other)?.bits() {
                 return Err(format!("{combine:?} {reject:?}: {threads} threads, the result differs"));

@@ -6,7 +6,7 @@
 //! is tested too.
 
 use super::*;
-use ndastro::{Clip, Combine, Expr, Reject, VarianceFrom};
+use ndastro::{Clip, Combine, Expr, Percent, Reject, VarianceFrom};
 
 const SIDE: usize = 300;
 const FRAMES: usize = 12;
@@ -85,9 +85,16 @@ fn reported_variances_are_those_that_there_are() {
         check(&of(Combine::Sum), "sum");
         check(&of(Combine::Mean).reject(Reject::MinMax { nlow: 0, nhigh: 0 }), "mean in order");
         check(&of(Combine::Mean).variance_from(VarianceFrom::Scatter), "mean, scatter");
+        check(&of(Combine::Quadrature), "quadrature");
         if alike {
             check(&of(Combine::Median), "median");
             check(&of(Combine::LMedian), "lmedian");
+            for percent in [0.0, 4.0, 25.0, 50.0, 70.0] {
+                let combine = Combine::Percentile(Percent::new(percent).unwrap());
+                check(&of(combine), &format!("percentile {percent}"));
+                check(&of(combine).variance_from(VarianceFrom::Scatter), &format!("percentile {percent}, scatter"));
+            }
+            check(&of(Combine::Quadrature).variance_from(VarianceFrom::Scatter), "quadrature, scatter");
             check(&of(Combine::Mean).reject(Reject::SigClip(Clip::default())), "sigclip mean");
             check(&of(Combine::Mean).reject(Reject::VarClip(Clip::default())), "varclip mean");
             check(&of(Combine::Median).reject(Reject::SigClip(Clip::default())), "sigclip median");

@@ -131,8 +131,8 @@ impl Way {
     fn of<T: Real>(job: &Job<'_>) -> Way {
         let Work::Stack(stack) = &job.work else { return Way::Rules };
         let counts = || Some(Way::Counts(counts_form::<T>(job, stack)?));
-        let sums = stream::fits::<T>(&stack.method).then_some(Way::Stream as fn(_, _) -> Way);
-        let order = ordered::fits::<T>(&stack.method).then_some(Way::Ordered as fn(_, _) -> Way);
+        let sums = stream::fits::<T>(stack.method).then_some(Way::Stream as fn(_, _) -> Way);
+        let order = ordered::fits::<T>(stack.method).then_some(Way::Ordered as fn(_, _) -> Way);
         let stream = || Some(sums.or(order)?(stream_form(job, stack)?, AtomicBool::new(true)));
         counts().or_else(stream).unwrap_or(Way::Rules)
     }
@@ -185,7 +185,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 let shares = stack.computed.map(|c| c.shares).unwrap_or_default();
                 let mut cube = frames * (planes * size_of::<T>() + 4 * usize::from(stack.mask));
                 cube += shares.planes() * size_of::<T>();
-                let mut fixed = Scratch::<T>::bytes(frames, &stack.method, shares.variables);
+                let mut fixed = Scratch::<T>::bytes(frames, stack.method, shares.variables);
                 let mut block = BLOCK;
                 if let Some(computed) = &stack.computed {
                     let (pixel, registers) = Bench::bytes(computed.programs, job.inputs.len());
@@ -449,7 +449,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     }
                     Stack::<T>::cpu(Task {
                         cube,
-                        method: &stack.method,
+                        method: stack.method,
                         affine: stack.affine,
                         uneven: stack.uneven,
                         levels: &stack.levels,
@@ -462,7 +462,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 if let Some((form, most)) = self.way.stream()
                     && most.load(Ordering::Relaxed)
                 {
-                    let (method, affine, levels) = (&stack.method, stack.affine, &stack.levels);
+                    let (method, affine, levels) = (stack.method, stack.affine, &stack.levels);
                     let frame = |f| self.bytes(stack, f, &range);
                     let all = out.part(0..range.len());
                     let stream = stream::Stream { frame, form, method, affine, levels, sums, out: all };
@@ -487,7 +487,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             }
             (Work::Stack(stack), Desk::Counts(keys, form)) => {
                 let frame = |f: usize| stack.frames[f][DATA].and_then(|i| self.job.inputs[i].slice(range.clone()));
-                let (form, method) = (*form, &stack.method);
+                let (form, method) = (*form, stack.method);
                 counts::counts(counts::Counts {
                     frame: |f| frame(f).unwrap_or_default(),
                     frames: stack.count(),
@@ -558,7 +558,7 @@ fn stream_form(job: &Job<'_>, stack: &Stacking<'_>) -> Option<stream::Form> {
 /// How the data of all frames is stored, if they can be stacked as integers.
 fn counts_form<T: Real>(job: &Job<'_>, stack: &Stacking<'_>) -> Option<counts::Form> {
     let plain = stack.affine.iter().all(Affine::is_identity);
-    if !counts::fits::<T>(&stack.method, stack.count()) || stack.variance || stack.mask || stack.nonfinite || !plain {
+    if !counts::fits::<T>(stack.method, stack.count()) || stack.variance || stack.mask || stack.nonfinite || !plain {
         return None;
     }
     alike(stack, |planes| counts::Form::of(&stored(job, planes[DATA])?))

@@ -232,7 +232,7 @@ impl GpuEngine {
             Work::Stack(_) if T::DTYPE == DType::F64 && !self.f64() => {
                 Some("it has no 64-bit floats, which these inputs need")
             }
-            Work::Stack(stack) => stack_wgsl::unfit(&stack.method)
+            Work::Stack(stack) => stack_wgsl::unfit(stack.method)
                 .or_else(|| stack.computed.as_ref().and_then(|c| frames::unfit::<T>(c, self.f64()))),
             Work::Expr(program) => wgsl::unfit::<T>(program, self.f64()),
         };

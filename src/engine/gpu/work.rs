@@ -97,7 +97,7 @@ pub(super) fn result_bytes<T: Real>(job: &Job<'_>) -> (u64, u64) {
 pub(super) fn inner_bytes<T: Real>(job: &Job<'_>) -> (u64, u64) {
     let Work::Stack(stack) = &job.work else { return (0, 1) };
     let (mut bytes, mut widest) = (0, 1);
-    if has(job, stack).stores(&stack.method) {
+    if has(job, stack).stores(stack.method) {
         let column = (stack.count() * size_of::<T>()) as u64;
         (bytes, widest) = (column + 4 * stack.count().div_ceil(32) as u64, column);
     }
@@ -140,7 +140,7 @@ pub(super) fn make<T: Real>(
     match &job.work {
         Work::Stack(stack) => {
             let has = has(job, stack);
-            let (stores, wide) = (has.stores(&stack.method), T::DTYPE == DType::F64);
+            let (stores, wide) = (has.stores(stack.method), T::DTYPE == DType::F64);
             let on = |yes: bool, binding: Binding| if yes { binding } else { Binding::Absent };
             let mut bindings = vec![Binding::Uniform];
             bindings.extend([Binding::Read; 4]);
@@ -157,8 +157,8 @@ pub(super) fn make<T: Real>(
                 },
                 Some(_) => Raw::DECODED,
             };
-            let source = stack_wgsl::source::<T>(&stack.method, &has, &raw);
-            let lane = stack_wgsl::pixels_of_lane::<T>(&stack.method, &has);
+            let source = stack_wgsl::source::<T>(stack.method, &has, &raw);
+            let lane = stack_wgsl::pixels_of_lane::<T>(stack.method, &has);
             let label = format!("stack of {} {} frames", has.frames, T::DTYPE);
             let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
             let uniform = buffers.uniform("stack params", bytemuck::bytes_of(&stack_params(stack, pixels)))?;
@@ -420,7 +420,6 @@ fn rows<T: Real>(job: &Stacking<'_>) -> Vec<u8> {
         _ => [zero; 2],
     };
     rows.extend(clip);
-    let factor = job.method.combine.factor();
     for n in 0..=job.count() {
         let [low, high] = match &job.method.reject {
             Reject::MinMax { nlow, nhigh } => {
@@ -428,7 +427,7 @@ fn rows<T: Real>(job: &Stacking<'_>) -> Vec<u8> {
             }
             _ => zero,
         };
-        rows.extend([split(factor(n)), [low, high]]);
+        rows.extend([split(job.method.combine.factor(n)), [low, high]]);
     }
     bytemuck::cast_slice(&rows.concat()).to_vec()
 }

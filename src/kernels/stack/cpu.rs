@@ -23,7 +23,7 @@ use super::limits::{keep_enough, limited};
 use super::madclip::madclip;
 use super::order::Order;
 use super::sigclip::sigclip;
-use super::{Flavour, Keep, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
+use super::{Combine, Flavour, Keep, Levels, MAX_LEVELS, Method, NO_DATA, Out, Reject, Task, dragons};
 use crate::real::Real;
 use crate::simd::Loop;
 
@@ -82,7 +82,7 @@ impl<T: Real> Loop for Task<'_, T> {
             scratch.order.prepare(cube.frames);
         }
         if scratch.factors.len() != cube.frames + 1 {
-            scratch.factors = (0..=cube.frames).map(method.combine.factor()).collect();
+            scratch.factors = method.combine.factors(cube.frames);
         }
         let plain = plain::fits::<T>(cube, method, shares) && out.ratio.is_empty();
         let mut pixels = Pixels::default();
@@ -230,6 +230,14 @@ impl Pixels {
             }
             Reject::VarClip(clip) => {
                 (self.low, self.high) = varclip(samples, order, clip, &mut self.range, used, level);
+                if matches!(method.combine, Combine::Percentile(_)) {
+                    // Its range is right for the middle alone.
+                    for i in 0..BLOCK {
+                        if self.low[i] + self.high[i] > 0 {
+                            (self.range.lo[i], self.range.hi[i]) = order.again(samples, level, i);
+                        }
+                    }
+                }
             }
             by_limits => {
                 match by_limits {

@@ -202,6 +202,7 @@ impl DetectorNoise {
 }
 
 /// Between two samples, so much of the way.
+#[inline(always)]
 pub(crate) fn between(a: f64, b: f64, part: f64) -> f64 {
     if part == 0.0 { a } else { a + (b - a) * part }
 }

@@ -1,6 +1,9 @@
 //! What is done with the samples of a pixel: the two halves of a stack, rejection and combination.
 
-use super::{lmedian_factor, median_factor};
+use std::hash::{Hash, Hasher};
+
+use super::{lmedian_factor, median_factor, percentile_factor};
+use crate::{Error, Result};
 
 /// How the samples that are left of a pixel become one. Formulas and variances: the table in
 /// [`Stack::combine`](crate::Stack::combine).
@@ -24,11 +27,62 @@ pub enum Combine {
     Max,
     /// Standard deviation of the samples, of n by n as numpy has it.
     Std,
+    /// sqrt(sum x^2) / n: the standard deviation of a mean, of frames that are standard deviations. On the CPU only.
+    Quadrature,
+    /// A percentile, interpolated between ranks as numpy does by default. On the CPU only.
+    Percentile(Percent),
+}
+
+/// Which percentile: a number from 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Percent(f64);
+
+// It is no NaN.
+impl Eq for Percent {}
+
+impl Hash for Percent {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl Percent {
+    /// The median's.
+    pub const MEDIAN: Percent = Percent(50.0);
+
+    /// # Errors
+    /// It is not from 0 to 100.
+    pub fn new(percent: f64) -> Result<Self> {
+        if !(0.0..=100.0).contains(&percent) {
+            return Err(Error::Parameter(format!("percentile: {percent}, where a number from 0 to 100 is expected")));
+        }
+        // Of two zeros, which are equal, one.
+        Ok(Percent(percent + 0.0))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
 }
 
 impl Combine {
-    /// All of them.
-    pub const ALL: [Combine; 8] = [
+    /// All of them; of percentiles the 50th.
+    pub const ALL: [Combine; 10] = [
+        Combine::Mean,
+        Combine::WtMean,
+        Combine::Median,
+        Combine::LMedian,
+        Combine::Sum,
+        Combine::Min,
+        Combine::Max,
+        Combine::Std,
+        Combine::Quadrature,
+        Combine::Percentile(Percent::MEDIAN),
+    ];
+
+    /// Those that every engine and every flavour has.
+    pub const COMMON: [Combine; 8] = [
         Combine::Mean,
         Combine::WtMean,
         Combine::Median,
@@ -50,7 +104,19 @@ impl Combine {
             Combine::Min => "min",
             Combine::Max => "max",
             Combine::Std => "std",
+            Combine::Quadrature => "quadrature",
+            Combine::Percentile(_) => "percentile",
         }
+    }
+
+    /// Whether neither devices nor the flavour `dragons` have it.
+    pub(crate) fn is_special(self) -> bool {
+        matches!(self, Combine::Quadrature | Combine::Percentile(_))
+    }
+
+    /// Whether it is found by ranks, so that samples must be in order.
+    pub(crate) fn is_by_rank(self) -> bool {
+        self.is_median() || matches!(self, Combine::Percentile(_))
     }
 
     /// Whether it is a sample in the middle.
@@ -58,13 +124,20 @@ impl Combine {
         matches!(self, Combine::Median | Combine::LMedian)
     }
 
-    /// How much more it varies than the mean of so many samples.
-    pub(crate) fn factor(self) -> fn(usize) -> f64 {
+    /// How much more it varies than the mean of `n` samples.
+    pub(crate) fn factor(self, n: usize) -> f64 {
         match self {
-            Combine::Median => median_factor,
-            Combine::LMedian => lmedian_factor,
-            _ => |_| 1.0,
+            Combine::Median => median_factor(n),
+            Combine::LMedian => lmedian_factor(n),
+            Combine::Percentile(percent) => percentile_factor(n, percent.get()),
+            _ => 1.0,
         }
+    }
+
+    /// The factors of up to so many samples. Those of percentiles take long: they are NaN, to be found when they are needed.
+    pub(crate) fn factors(self, most: usize) -> Vec<f64> {
+        let late = matches!(self, Combine::Percentile(_));
+        (0..=most).map(|n| if late { f64::NAN } else { self.factor(n) }).collect()
     }
 
     /// Whether it is a sample at an end.
@@ -285,7 +358,7 @@ pub(crate) struct Method {
 impl Method {
     /// Whether samples must be in order: the kernel holds all of a pixel's at once.
     pub(crate) fn sorts(&self) -> bool {
-        self.reject != Reject::None || self.combine.is_median()
+        self.reject != Reject::None || self.combine.is_by_rank()
     }
 
     /// Whether it is a mean or sum with nothing rejected and its propagated variance alone.

@@ -44,20 +44,24 @@
 //!    | sum | sum x | sum w | n S / (n - 1) |
 //!    | min, max | y of first, of last rank | w of that very sample; of equals the first frame's | S / (n - 1) |
 //!    | std | sqrt(S / n) | sum (x - m)^2 w / (n S); 0 if S is 0 | S / (2 n (n - 1)) |
+//!    | quadrature | sqrt(Q) / n, Q = sum x^2 | sum x^2 w / (n^2 Q); 0 if Q is 0 | S / (n^2 (n - 1)) |
+//!    | percentile p | y of place (n - 1) p / 100, between ranks 0 to n - 1 in proportion | h(n) sum w / n^2 | h(n) S / (n (n - 1)) |
 //!
 //!    Scatter is 0 for n = 1. If a sample that is left has w = 0, wtmean is the mean of those that have, with variance 0 (and
 //!    in the scatter their weights are 1, those of the others 0; n counts those with w = 0). Without variances wtmean is mean.
 //!    Frames whose own variance is not known have scatter alone; one that shares all it is made of has none of its own, 0.
 //!    (About the median itself the squares would come out too large, by 17 percent for three samples.)
-//!    f and g: Var(median) / Var(mean) of n normal samples, [`median_factor`] and [`lmedian_factor`].
+//!    f and g: Var(median) / Var(mean) of n normal samples, [`median_factor`] and [`lmedian_factor`]. h is the same of the
+//!    percentile, [`percentile_factor`]: for many samples p (1 - p) / density^2 at it. It is as good as the samples are normal, and
+//!    near the ends that is not very good.
 //!    **Shared variables** ([`Shares`]). If a_i is what one standard deviation of a variable that several frames share adds to
 //!    x_i, both variances are larger by A^2, for each variable:
 //!
-//!    | mean, median, lmedian | wtmean | sum | min, max | std |
-//!    |---|---|---|---|---|
-//!    | A = sum a / n | sum (a / w) / sum (1 / w) | sum a | a of that very sample | sum (x - m) a / sqrt(n S) |
+//!    | mean, median, lmedian, percentile | wtmean | sum | min, max | std | quadrature |
+//!    |---|---|---|---|---|---|
+//!    | A = sum a / n | sum (a / w) / sum (1 / w) | sum a | a of that very sample | sum (x - m) a / sqrt(n S) | sum x a / (n sqrt(Q)) |
 //!
-//!    It is exact to first order but for medians, whose shift by a variable is about that of the mean. w and the scatter
+//!    It is exact to first order but for medians and percentiles, whose shift by a variable is about that of the mean. w and the scatter
 //!    are of what frames do not share, and so is the ratio of both.
 //!    **Weights of frames** k_i, of mean and wtmean: with K_i = k_i, or k_i / w_i for wtmean,
 //!
@@ -82,7 +86,7 @@
 //! lies within 8 ULP of a limit. Sources: hierarchy and minmax, Gemini DRAGONS' NDStacker; variances of mean and weighted
 //! mean, e.g. Bevington & Robinson, "Data Reduction and Error Analysis", chapter 4; of a standard deviation of normal
 //! samples about sigma^2 / 2n, e.g. Kendall & Stuart, "The Advanced Theory of Statistics", volume 1, chapter 10; of medians,
-//! `factor.rs`. ccdclip, crreject, pclip, nkeep: IRAF's imcombine; winsorised: Siril (its 1.134 is that of PixInsight).
+//! `factor.rs`. quadrature, ccdclip, crreject, pclip, nkeep: IRAF's imcombine; winsorised: Siril (its 1.134 is that of PixInsight).
 
 mod clip;
 mod cpu;
@@ -103,11 +107,11 @@ pub(crate) mod wgsl;
 
 pub(crate) use clip::minmax_part;
 pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, counts, ordered, quotient, stream};
-pub(crate) use factor::{lmedian_factor, median_factor};
+pub(crate) use factor::{lmedian_factor, median_factor, percentile_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub(crate) use limits::{FOUND, OF_WINSORISED, WINSOR, between, percentile_place};
 pub(crate) use madclip::SIGMA_OF_MAD;
-pub use method::{Clip, Combine, DetectorNoise, Flavour, Reject};
+pub use method::{Clip, Combine, DetectorNoise, Flavour, Percent, Reject};
 pub(crate) use method::{Errors, Keep, MOST_PASSES, Method};
 pub(crate) use order::midpoint;
 pub(crate) use running::{Frame, Running, Total};

@@ -9,6 +9,7 @@
 
 use super::clip::{Range, all, choose};
 use super::cpu::{BLOCK, Row, Samples, part};
+use super::limits::between;
 use super::network::{Round, Step, Wants, rounds};
 use crate::real::Real;
 
@@ -266,6 +267,25 @@ impl<T: Real> Order<T> {
             let (hi, lo) = self.column(start).middles(&lo, &hi, lower);
             for i in 0..GROUP {
                 to[start + i] = hi[i] + lo[i];
+            }
+        }
+    }
+}
+
+impl<T: Real> Order<T> {
+    /// A percentile of the range, between the ranks that are nearest.
+    #[inline(always)]
+    pub(super) fn percentiles(&self, range: &Range, percent: f64, to: &mut Row<f64>) {
+        for start in (0..BLOCK).step_by(GROUP) {
+            let column = self.column(start);
+            for i in 0..GROUP {
+                let (lo, hi) = (range.lo[start + i], range.hi[start + i]);
+                let place = f64::from(hi.max(lo + 1) - 1 - lo) * percent / 100.0;
+                let first = place as u32;
+                let part = place - f64::from(first);
+                let next = first + u32::from(part > 0.0);
+                let [a, b] = [first, next].map(|k| column.at(lo + k, i).number());
+                to[start + i] = between(a, b, part);
             }
         }
     }

@@ -98,6 +98,9 @@ fn ends(wide: bool, squares: bool, fourth: bool) -> Ends {
 /// Why the device cannot do this method, if it cannot.
 pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
     let beyond = |sigma: f64| sigma.is_finite() && sigma > MOST_SIGMA;
+    if method.combine.is_special() {
+        return Some("this combination is the CPU's alone");
+    }
     if method.uneven {
         return Some("frames that do not count alike are the CPU's alone");
     }
@@ -180,7 +183,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         line(format_args!("const {name}: bool = {on};"));
     }
     let names = ["MEAN", "WTMEAN", "MEDIAN", "LMEDIAN", "SUM", "MIN", "MAX", "STD"];
-    let place = Combine::ALL.iter().position(|c| *c == combine).unwrap_or_default();
+    let place = Combine::COMMON.iter().position(|c| *c == combine).unwrap_or_default();
     for (i, name) in names.into_iter().enumerate() {
         line(format_args!("const {name}: u32 = {i}u;"));
     }

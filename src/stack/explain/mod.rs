@@ -193,7 +193,7 @@ impl Stack {
             at: at.to_vec(),
             method: format!(
                 "combine {}, reject {}, flavour {}",
-                plan.method.combine.name(),
+                plan.method.combine.describe(),
                 plan.method.reject.describe(),
                 plan.method.flavour.name()
             ),

@@ -16,7 +16,7 @@ pub(super) struct Totals<'a> {
     pub combine: Combine,
     /// The mean, by weights if there are any.
     pub centre: Sums,
-    /// Sum of squares of differences from it.
+    /// Sum of squares of differences from it; in quadrature of the samples themselves.
     pub square: Sums,
     pub weights: Sums,
     /// The smallest variance of each pixel.
@@ -49,12 +49,13 @@ impl Pixels {
         };
         let (propagates, scatters) = (method.errors.propagates() && has_variance, method.errors.scatters());
         let used = |f: usize| if every { &[ALL; BLOCK] } else { &words[f] };
-        let (is_median, is_extreme) = (combine.is_median(), combine.is_extreme());
+        let (by_rank, is_extreme) = (combine.is_by_rank(), combine.is_extreme());
+        let in_quadrature = combine == Combine::Quadrature;
         let weighted = combine == Combine::WtMean;
         // The mean is asked for, or what the scatter is about.
-        let sums_values =
-            matches!(combine, Combine::Mean | Combine::Sum | Combine::Std) || ((is_extreme || is_median) && scatters);
-        let sums_variances = propagates && (is_median || matches!(combine, Combine::Mean | Combine::Sum));
+        let sums_values = matches!(combine, Combine::Mean | Combine::Sum | Combine::Std)
+            || ((is_extreme || by_rank || in_quadrature) && scatters);
+        let sums_variances = propagates && (by_rank || matches!(combine, Combine::Mean | Combine::Sum));
         let mut sum = Sums::zero();
         let mut sum2 = Sums::zero();
         let mut least = [f64::INFINITY; BLOCK];
@@ -124,8 +125,10 @@ impl Pixels {
                 (centre.hi[i], centre.lo[i]) = quotient(sum.hi[i], sum.lo[i], f64::from(self.good[i].max(1)));
             }
         }
-        if is_median {
-            order.middles(&self.range, combine == Combine::LMedian, &mut chosen);
+        match combine {
+            Combine::Percentile(percent) => order.percentiles(&self.range, percent.get(), &mut chosen),
+            _ if by_rank => order.middles(&self.range, combine == Combine::LMedian, &mut chosen),
+            _ => {}
         }
         let mut weights = Sums::zero();
         // Samples that have a weight.
@@ -162,6 +165,26 @@ impl Pixels {
                 }
             }
         }
+        // Of the samples themselves, and by their variances.
+        let mut about_zero = Sums::zero();
+        if in_quadrature {
+            for f in 0..frames {
+                let used = used(f);
+                let (hi, lo) = samples.value(f);
+                let w = if propagates { samples.variance(f) } else { [0.0; BLOCK] };
+                for i in 0..BLOCK {
+                    let square = hi[i] * hi[i];
+                    let weighed = square * w[i];
+                    about_zero.add::<T>(i, keep(square, used[i]));
+                    of_square.add::<T>(i, keep(weighed, used[i]));
+                    if T::DTYPE != DType::F32 {
+                        let rest = lost(hi[i], hi[i], square) + 2.0 * hi[i] * lo[i];
+                        about_zero.lo[i] += keep(rest, used[i]);
+                        of_square.lo[i] += keep(lost(square, w[i], weighed) + rest * w[i], used[i]);
+                    }
+                }
+            }
+        }
         let mut n = [0.0; BLOCK];
         for i in 0..BLOCK {
             n[i] = f64::from(self.good[i]);
@@ -169,10 +192,11 @@ impl Pixels {
         self.weight = n;
         let (mut value, mut propagated, mut scatter) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
         match combine {
-            Combine::Mean | Combine::Median | Combine::LMedian => {
+            Combine::Mean | Combine::Median | Combine::LMedian | Combine::Percentile(_) => {
                 let mut factor = [1.0; BLOCK];
                 value = chosen;
-                if is_median {
+                if by_rank {
+                    find(combine, factors, &self.good);
                     for i in 0..BLOCK {
                         factor[i] = factors[self.good[i] as usize];
                     }
@@ -222,6 +246,14 @@ impl Pixels {
                     scatter[i] = share(s, 2.0 * n[i] * (n[i] - 1.0));
                 }
             }
+            Combine::Quadrature => {
+                for i in 0..BLOCK {
+                    let all = about_zero.total(i);
+                    value[i] = all.sqrt() / if n[i] > 1.0 { n[i] } else { 1.0 };
+                    propagated[i] = share(of_square.total(i), n[i] * n[i] * all);
+                    scatter[i] = share(square.total(i), n[i] * n[i] * (n[i] - 1.0));
+                }
+            }
         }
         for i in 0..BLOCK {
             let some = all_if(self.good[i] != 0);
@@ -235,6 +267,7 @@ impl Pixels {
             self.compare();
         }
         if shares.variables > 0 {
+            let square = if in_quadrature { about_zero } else { square };
             let of_frames = (&[][..], 1.0);
             let totals = Totals { combine, centre, square, weights, least, frame_chosen, of_frames };
             self.share::<T>(samples, shares, used, &totals, sums);
@@ -322,9 +355,10 @@ impl Pixels {
             let n = f64::from(self.good[i].max(1));
             divisor[i] = match combine {
                 Combine::Mean if !of_frames.is_empty() => weights.total(i),
-                Combine::Mean | Combine::Median | Combine::LMedian => n,
+                Combine::Mean | Combine::Median | Combine::LMedian | Combine::Percentile(_) => n,
                 Combine::WtMean => weights.total(i),
                 Combine::Std => (n * square.total(i)).sqrt(),
+                Combine::Quadrature => n * square.total(i).sqrt(),
                 Combine::Sum | Combine::Min | Combine::Max => 1.0,
             };
         }
@@ -346,6 +380,12 @@ impl Pixels {
                     let (hi, lo) = samples.value(f);
                     for i in 0..BLOCK {
                         factor[i] = ((hi[i] - centre.hi[i]) + (lo[i] - centre.lo[i])) * scale;
+                    }
+                }
+                Combine::Quadrature => {
+                    let (hi, lo) = samples.value(f);
+                    for i in 0..BLOCK {
+                        factor[i] = (hi[i] + lo[i]) * scale;
                     }
                 }
                 Combine::Min | Combine::Max => {
@@ -406,6 +446,15 @@ impl Pixels {
             let (mean, rest) = quotient(sum.hi[i], sum.lo[i], all);
             // What the sum of the weights lost.
             (centre.hi[i], centre.lo[i]) = (mean, rest - mean * (weights.lo[i] / all));
+        }
+    }
+}
+
+/// Finds the factors that are wanted and not there yet.
+fn find(combine: Combine, factors: &mut [f64], wanted: &Row<u32>) {
+    for n in wanted.map(|n| n as usize) {
+        if factors[n].is_nan() {
+            factors[n] = combine.factor(n);
         }
     }
 }

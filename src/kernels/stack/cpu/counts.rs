@@ -98,7 +98,7 @@ impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
         let width = if frames <= FRAMES_OF_BLOCK { BLOCK } else { AT_ONCE };
         keys.block.resize(frames * width, 0);
         if keys.factors.len() != frames + 1 {
-            keys.factors = (0..=frames).map(method.combine.factor()).collect();
+            keys.factors = method.combine.factors(frames);
         }
         for (f, row) in keys.piece.chunks_exact_mut(stride).enumerate() {
             for (key, b) in row.iter_mut().zip(frame(f).as_chunks::<2>().0) {

@@ -107,7 +107,7 @@ impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Ordered<'_, T, F> {
         };
         let Room { rows, aside, factors, medians } = room;
         if factors.len() != frames + 1 {
-            *factors = (0..=frames).map(method.combine.factor()).collect();
+            *factors = method.combine.factors(frames);
         }
         let width = if frames <= FRAMES_OF_BLOCK { BLOCK } else { GROUP };
         aside.rows.resize(frames * GROUP, Key(<f32 as Real>::TOP));
