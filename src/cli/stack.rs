@@ -31,6 +31,8 @@ enum RejectArg {
     Crreject,
     /// By the spread of winsorised samples; on the CPU
     Winsorised,
+    /// By the distance from a line through the samples in order; on the CPU
+    Linfit,
     /// By the distance of a sample of one rank from the median; on the CPU
     Pclip,
     /// What is outside of two percentiles; on the CPU
@@ -66,13 +68,14 @@ pub(super) struct MethodArgs {
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
-    /// sigclip, varclip, madclip, ccdclip, winsorised, pclip: standard deviations below the centre that stay [default: 3]
+    /// sigclip, varclip, madclip, ccdclip, winsorised, pclip: standard deviations below the centre that stay; linfit: mean
+    /// absolute ones below the line [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     lsigma: Option<f64>,
-    /// The same above the centre; crreject too [default: 3]
+    /// The same above; crreject too [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     hsigma: Option<f64>,
-    /// sigclip, varclip, madclip, ccdclip, crreject, winsorised: most passes [default: until nothing more is rejected, at most 100]
+    /// sigclip, varclip, madclip, ccdclip, crreject, winsorised, linfit: most passes [default: until nothing more is rejected, at most 100]
     #[arg(long, value_name = "N")]
     max_iters: Option<u32>,
     /// sigclip, varclip, ccdclip, crreject: the centre is the median [default]
@@ -188,7 +191,7 @@ impl MethodArgs {
     fn reject(&self, inputs: &[AstroData]) -> Result<Reject> {
         let of_noise = matches!(self.reject, RejectArg::Ccdclip | RejectArg::Crreject);
         let by_centre = of_noise || matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
-        let clips = by_centre || matches!(self.reject, RejectArg::Madclip | RejectArg::Winsorised);
+        let clips = by_centre || matches!(self.reject, RejectArg::Madclip | RejectArg::Winsorised | RejectArg::Linfit);
         let above = clips || self.reject == RejectArg::Pclip;
         let limited = matches!(self.reject, RejectArg::Percentile | RejectArg::Threshold);
         let given = [
@@ -220,6 +223,7 @@ impl MethodArgs {
             RejectArg::Ccdclip => Reject::CcdClip(self.clip(), self.noise(inputs)?),
             RejectArg::Crreject => Reject::CcdClip(Clip { lsigma: f64::INFINITY, ..self.clip() }, self.noise(inputs)?),
             RejectArg::Winsorised => Reject::Winsorised(self.clip()),
+            RejectArg::Linfit => Reject::LinFit(self.clip()),
             RejectArg::Pclip => {
                 Reject::PClip { lsigma: sigma(self.lsigma), hsigma: sigma(self.hsigma), at: self.pclip.unwrap_or(-0.5) }
             }

@@ -172,7 +172,7 @@ impl Stack {
     }
 
     /// How many samples of a pixel a clipping leaves at least, where there are as many: the next ones below or above come
-    /// back, those nearer to the median of all first. Not for `MinMax` and `VarClip`. On the CPU only.
+    /// back, those nearer to the median of all first. Not for `MinMax`, `VarClip` and `LinFit`. On the CPU only.
     pub fn nkeep(mut self, least: usize) -> Self {
         self.keep.least = least;
         self
@@ -459,7 +459,11 @@ impl Stack {
                 Err(Error::Parameter(format!("minmax: nlow {nlow} and nhigh {nhigh} leave nothing of {n} frames")))
             }
             Reject::MinMax { .. } => Ok(()),
-            Reject::SigClip(_) | Reject::VarClip(_) | Reject::MadClip(_) | Reject::Winsorised(_) => Ok(()),
+            Reject::SigClip(_)
+            | Reject::VarClip(_)
+            | Reject::MadClip(_)
+            | Reject::Winsorised(_)
+            | Reject::LinFit(_) => Ok(()),
             Reject::CcdClip(_, noise) => {
                 from_0("read noise", noise.read_noise)?;
                 from_0("sensitivity", noise.sensitivity)?;

@@ -78,6 +78,8 @@ fn options_that_do_not_go_together_are_refused() {
         (&["--lsigma", "2"][..], &["--lsigma", "none"][..]),
         (&["--reject", "minmax", "--nlow", "2", "--nhigh", "1"][..], &["leave nothing of 3 frames"][..]),
         (&["--reject", "pclip", "--no-mclip"][..], &["--no-mclip", "pclip"][..]),
+        (&["--reject", "linfit", "--no-mclip"][..], &["--no-mclip", "linfit"][..]),
+        (&["--reject", "linfit", "--nkeep", "2"][..], &["nkeep", "do not go with linfit"][..]),
         (&["--reject", "crreject", "--lsigma", "2"][..], &["--lsigma", "crreject"][..]),
         (&["--reject", "ccdclip"][..], &["need --gain and --read-noise"][..]),
         (&["--reject", "ccdclip", "--gain", "0", "--read-noise", "3"][..], &["gain", "above 0"][..]),
@@ -110,6 +112,7 @@ fn rejections_are_in_the_history() {
     let noise = ["--gain", "2", "--read-noise", "5"];
     for (options, says) in [
         (&["--reject", "winsorised", "--hsigma", "2"][..], "reject winsorised lsigma 3 hsigma 2 mclip to convergence,"),
+        (&["--reject", "linfit", "--lsigma", "4"][..], "reject linfit lsigma 4 hsigma 3 to convergence,"),
         (&["--reject", "pclip", "--pclip", "0.7"][..], "reject pclip lsigma 3 hsigma 3 pclip 0.7,"),
         (&["--reject", "percentile", "--limits", "0,90"][..], "reject percentile 0,90,"),
         (&["--reject", "threshold", "--limits", "-inf,9e4"][..], "reject threshold -inf,90000,"),

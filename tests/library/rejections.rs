@@ -4,8 +4,9 @@ use super::*;
 use ndastro::{Clip, DetectorNoise, Map, Reject};
 use serde_json::Value;
 
-/// What IRAF's imcombine and Siril make of the same frames. IRAF has 0 where all samples are out, and here none is then. Siril
-/// stops when the number that is left less the number that is out is 4, and here nothing does.
+/// What IRAF's imcombine and Siril make of the same frames, and numpy where Siril departs from its rule (`make_rejections.py`
+/// says in what). IRAF has 0 where all samples are out, and here none is then. Siril stops when the number that is left less
+/// the number that is out is 4, and here nothing does.
 #[test]
 fn rejections_are_those_of_iraf_and_siril() {
     let all: Value = support::json("rejections.json");
@@ -29,6 +30,7 @@ fn rejections_are_those_of_iraf_and_siril() {
             "ccdclip" => Reject::CcdClip(clip, noise),
             "crreject" => Reject::CcdClip(Clip { lsigma: f64::INFINITY, ..clip }, noise),
             "winsorised" => Reject::Winsorised(clip),
+            "linfit" => Reject::LinFit(clip),
             other => panic!("{other}?"),
         };
         let n = rows.len();

@@ -67,6 +67,7 @@ pub enum Reject {
     /// Gain, read noise, sensitivity.
     CcdClip(Clip, [f64; 3]),
     Winsorised(Clip),
+    LinFit(Clip),
     /// lsigma, hsigma, which sample.
     PClip(f64, f64, f64),
     Percentile(f64, f64),
@@ -204,6 +205,7 @@ fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
             let c = middle(left);
             Bounds::about(c, &clip, winsorised(left, c))
         }),
+        Reject::LinFit(clip) => by_line(taken, &clip, rules.double),
         Reject::PClip(lsigma, hsigma, at) => by_limits(taken, 1, rules.double, |left| {
             let (n, c) = (left.len(), middle(left));
             if n < 3 {
@@ -416,6 +418,57 @@ fn by_limits(taken: &[Term], passes: u32, double: bool, bounds: impl Fn(&[Term])
         }
         if left.len() == all.left.len() {
             break;
+        }
+        all.left = left;
+    }
+    all
+}
+
+/// About a line y = a + b k, fitted by least squares to the samples still in over their ranks k; sigma is the mean of their
+/// distances from it. Of equal samples the first frames' stay.
+fn by_line(taken: &[Term], clip: &Clip, double: bool) -> Rejection {
+    let mut all = Rejection { left: ranked(taken), low: 0, high: 0, close: false };
+    for _ in 0..clip.passes {
+        let n = all.left.len();
+        // Two samples are on their line.
+        if n < 3 {
+            break;
+        }
+        // About the mean rank, so that a is the mean.
+        let rank = |k: usize| Pair::from(k as f64 - (n - 1) as f64 / 2.0);
+        let a = mean(&all.left);
+        let y = |k: usize| Pair::from(all.left[k].y).plus(a.negated());
+        let b = sum((0..n).map(|k| rank(k).times(y(k)))).divided(sum((0..n).map(|k| square(rank(k)))));
+        let line = |k: usize| a.plus(b.times(rank(k)));
+        let far: Vec<Pair> = (0..n).map(|k| Pair::from(all.left[k].y).plus(line(k).negated())).collect();
+        let sigma = sum(far.iter().map(|t| if t.high < 0.0 { t.negated() } else { *t })).over(n as f64);
+        let mut stay = Vec::new();
+        for (k, term) in all.left.iter().enumerate() {
+            let below = far[k].high < 0.0;
+            let times = if below { clip.lsigma } else { clip.hsigma };
+            if times.is_infinite() || (far[k].high == 0.0 && sigma.high == 0.0) {
+                stay.push(term.y);
+                continue;
+            }
+            let limit = sigma.times(Pair::from(times));
+            let edge = line(k).plus(if below { limit.negated() } else { limit }).rounded();
+            all.close |= (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
+            let over = if below { far[k].negated() } else { far[k] }.plus(limit.negated());
+            match (over.high > 0.0, below) {
+                (false, _) => stay.push(term.y),
+                (true, true) => all.low += 1,
+                (true, false) => all.high += 1,
+            }
+        }
+        if stay.len() == n {
+            break;
+        }
+        let mut left = Vec::new();
+        for term in &all.left {
+            if let Some(at) = stay.iter().position(|y| *y == term.y) {
+                stay.swap_remove(at);
+                left.push(*term);
+            }
         }
         all.left = left;
     }

@@ -19,6 +19,7 @@ pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 use super::clip::{Range, minmax, varclip};
 use super::levels::UNUSABLE;
 use super::limits::{keep_enough, limited};
+use super::linfit::linfit;
 use super::madclip::madclip;
 use super::order::Order;
 use super::sigclip::sigclip;
@@ -212,14 +213,15 @@ impl Pixels {
         let all = self.range;
         // What is left goes to words of its own, and those of the levels have done their work: in place, LLVM would make
         // stores under a mask of it.
-        match &method.reject {
+        let ends = |range: &Range| (range.lo, std::array::from_fn(|i| all.hi[i] - range.hi[i]));
+        (self.low, self.high) = match &method.reject {
             Reject::None => return,
             Reject::MinMax { nlow, nhigh } => {
                 minmax(samples, order, [*nlow, *nhigh], &mut self.range, used, level);
+                ends(&self.range)
             }
-            Reject::VarClip(clip) => {
-                (self.low, self.high) = varclip(samples, order, clip, &mut self.range, used, level);
-            }
+            Reject::VarClip(clip) => varclip(samples, order, clip, &mut self.range, used, level),
+            Reject::LinFit(clip) => linfit(samples, order, clip, &mut self.range, used, level),
             by_limits => {
                 match by_limits {
                     Reject::SigClip(clip) => sigclip(order, clip, &mut self.range),
@@ -230,15 +232,10 @@ impl Pixels {
                     keep_enough(order, method.keep, &all, &mut self.range);
                 }
                 keep_between(samples, order, &self.range, used, level);
+                ends(&self.range)
             }
-        }
+        };
         std::mem::swap(used, level);
-        if !matches!(method.reject, Reject::VarClip(_)) {
-            for i in 0..BLOCK {
-                self.low[i] = self.range.lo[i];
-                self.high[i] = all.hi[i] - self.range.hi[i];
-            }
-        }
     }
 
     /// To where they belong.
@@ -281,7 +278,7 @@ impl Pixels {
 /// `left` become the words `used` of those whose place in order is in the range: whatever is equal to one in it is in it
 /// too.
 #[inline(always)]
-fn keep_between<T: Real>(
+pub(super) fn keep_between<T: Real>(
     samples: &Samples<'_, T>,
     order: &Order<T>,
     range: &Range,

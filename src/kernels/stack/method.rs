@@ -129,6 +129,9 @@ pub enum Reject {
     /// Those too far from the median by the standard deviation of the winsorised samples; the centre is the median whatever
     /// `mclip` says. On the CPU only.
     Winsorised(Clip),
+    /// Those too far from a straight line through the samples in order over their ranks, by their mean absolute deviation from
+    /// it; there is no other centre, whatever `mclip` says. On the CPU only.
+    LinFit(Clip),
     /// Those too far from the median by the distance of a sample of one rank from it; one pass. On the CPU only.
     PClip {
         /// Such distances below the median beyond which a sample is rejected.
@@ -194,20 +197,22 @@ impl Reject {
             Reject::MadClip(_) => "madclip",
             Reject::CcdClip(..) => "ccdclip",
             Reject::Winsorised(_) => "winsorised",
+            Reject::LinFit(_) => "linfit",
             Reject::PClip { .. } => "pclip",
             Reject::Percentile { .. } => "percentile",
             Reject::Threshold { .. } => "threshold",
         }
     }
 
-    /// How it clips, if it does so by standard deviations of some kind about a centre that it may choose, pass by pass.
+    /// How it clips, if it does so by deviations of some kind from a centre or a line, pass by pass.
     pub(crate) fn clip(&self) -> Option<&Clip> {
         match self {
             Reject::SigClip(clip)
             | Reject::VarClip(clip)
             | Reject::MadClip(clip)
             | Reject::CcdClip(clip, _)
-            | Reject::Winsorised(clip) => Some(clip),
+            | Reject::Winsorised(clip)
+            | Reject::LinFit(clip) => Some(clip),
             Reject::None
             | Reject::MinMax { .. }
             | Reject::PClip { .. }
@@ -223,7 +228,7 @@ impl Reject {
 
     /// Whether it takes samples away at the ends alone, beyond limits that it finds: then some may be brought back.
     pub(crate) fn is_by_limits(&self) -> bool {
-        !matches!(self, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_))
+        !matches!(self, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_) | Reject::LinFit(_))
     }
 }
 

@@ -29,8 +29,12 @@
 //!      than three samples none is out.
 //!    - *percentile*: out is what is below the lower or above the higher percentile: between the ranks of 0 to n - 1 that
 //!      are nearest to (n - 1) p / 100, in proportion. One pass. *threshold*: out is what is below or above given values.
+//!    - *linfit*: the n samples still in, from small to large, have the ranks k = 0 to n - 1; a line a + b k is fitted to them
+//!      by least squares, and sigma is the mean of |y_k - a - b k|. Out is y_k < a + b k - lsigma sigma and y_k > a + b k +
+//!      hsigma sigma, wherever it ranks; of less than three samples none is out. Again, as with sigclip. Low and high are below
+//!      and above the line of that pass; of equal samples those of the first frames stay.
 //!    - Where everything was rejected, nothing is.
-//!    - `nkeep` and `maxrej`, of all of these but minmax and varclip: while fewer are left than nkeep, or more are out than
+//!    - `nkeep` and `maxrej`, of all of these but minmax, varclip and linfit: while fewer are left than nkeep, or more are out than
 //!      maxrej, the next sample below what is left or the next above it comes back, whichever is nearer to the median of all
 //!      that are used, of equally near ones the lower; equal ones come together.
 //! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
@@ -74,7 +78,7 @@
 //! lies within 8 ULP of a limit. Sources: hierarchy and minmax, Gemini DRAGONS' NDStacker; variances of mean and weighted
 //! mean, e.g. Bevington & Robinson, "Data Reduction and Error Analysis", chapter 4; of a standard deviation of normal
 //! samples about sigma^2 / 2n, e.g. Kendall & Stuart, "The Advanced Theory of Statistics", volume 1, chapter 10; of medians,
-//! `factor.rs`. ccdclip, crreject, pclip, nkeep: IRAF's imcombine; winsorised: Siril (its 1.134 is that of PixInsight).
+//! `factor.rs`. ccdclip, crreject, pclip, nkeep: IRAF's imcombine; winsorised, linfit: Siril (its 1.134 is that of PixInsight).
 
 mod clip;
 mod cpu;
@@ -83,6 +87,7 @@ mod factor;
 mod left;
 mod levels;
 mod limits;
+mod linfit;
 mod madclip;
 mod method;
 mod network;
@@ -96,6 +101,7 @@ pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, counts, ordered, 
 pub(crate) use factor::{lmedian_factor, median_factor};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub(crate) use limits::{FOUND, OF_WINSORISED, WINSOR, between, percentile_place};
+pub(crate) use linfit::LEAST_OF_LINE;
 pub(crate) use madclip::SIGMA_OF_MAD;
 pub use method::{Clip, Combine, DetectorNoise, Flavour, Reject};
 pub(crate) use method::{Errors, Keep, MOST_PASSES, Method};

@@ -4,8 +4,8 @@
 use super::{ExplainedPass, Fate, Plan};
 use crate::dtype::DType;
 use crate::kernels::stack::{
-    Affine, Clip, FOUND, Flavour, Keep, Levels, MOST_PASSES, Method, OF_WINSORISED, Reject, SIGMA_OF_MAD, WINSOR,
-    accumulate, between, midpoint, minmax_part, percentile_place, quotient,
+    Affine, Clip, FOUND, Flavour, Keep, LEAST_OF_LINE, Levels, MOST_PASSES, Method, OF_WINSORISED, Reject,
+    SIGMA_OF_MAD, WINSOR, accumulate, between, midpoint, minmax_part, percentile_place, quotient,
 };
 use crate::real::Real;
 
@@ -86,6 +86,7 @@ impl Walk {
                 });
             }
             Reject::Winsorised(clip) => self.clip_by_limits(clip.passes(), |sorted| by_winsorised(sorted, &clip)),
+            Reject::LinFit(clip) => self.clip_by_line(&clip),
             Reject::PClip { lsigma, hsigma, at } => self.clip_by_limits(1, |sorted| {
                 let (centre, rest) = middle(sorted);
                 let place = percentile_place(sorted.len(), at);
@@ -169,6 +170,41 @@ impl Walk {
             let centre = centre + rest;
             let limits = Some([centre - below, centre + above]);
             self.passes.push(ExplainedPass { samples, centre: Some(centre), spread, limits, low, high });
+            if low + high == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Passes that each fit a line to the samples that are in, over their ranks.
+    fn clip_by_line(&mut self, clip: &Clip) {
+        for number in 1..=clip.passes() as usize {
+            let left = self.left();
+            let n = left.len();
+            if n < LEAST_OF_LINE as usize {
+                break;
+            }
+            let ranks = || (0..n).map(|k| k as f64 - 0.5 * (n as f64 - 1.0));
+            // Differences from a sample in the middle.
+            let pivot = self.values[left[(n - 1) / 2]];
+            let apart: Vec<f64> = left.iter().map(|&f| self.values[f] - pivot).collect();
+            let mean = apart.iter().sum::<f64>() / n as f64;
+            let slope =
+                apart.iter().zip(ranks()).map(|(d, k)| d * k).sum::<f64>() / ranks().map(|k| k * k).sum::<f64>();
+            let off: Vec<f64> = apart.iter().zip(ranks()).map(|(d, k)| (d - mean) - slope * k).collect();
+            let spread = off.iter().map(|far| far.abs()).sum::<f64>() / n as f64;
+            let (below, above) = (clip.lsigma * spread, clip.hsigma * spread);
+            let mut outside: Vec<(bool, bool)> = off.iter().map(|&far| (-far > below, far > above)).collect();
+            // Of equal samples those of the first frames stay.
+            let mut rest = &mut outside[..];
+            for equal in left.chunk_by(|&a, &b| self.values[a] == self.values[b]) {
+                let (these, others) = rest.split_at_mut(equal.len());
+                these.sort_by_key(|&(low, high)| low | high);
+                rest = others;
+            }
+            let (low, high) = self.drop(&left, &outside, number);
+            let centre = Some(pivot + mean);
+            self.passes.push(ExplainedPass { samples: n, centre, spread: Some(spread), limits: None, low, high });
             if low + high == 0 {
                 break;
             }

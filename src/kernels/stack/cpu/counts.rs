@@ -48,7 +48,7 @@ pub(crate) fn fits<T: Real>(method: &Method, frames: usize) -> bool {
     T::DTYPE == DType::F32
         && method.flavour == Flavour::Stable
         && method.errors == Errors::Scatter
-        && !matches!(method.reject, Reject::VarClip(_))
+        && !matches!(method.reject, Reject::VarClip(_) | Reject::LinFit(_))
         && combines
         && method.keep == Keep::default()
         && frames > 0
@@ -153,7 +153,7 @@ impl Pixels {
                 }
                 Sums::of(column, left)
             }
-            Reject::None | Reject::VarClip(_) => Sums::of(column, all),
+            Reject::None | Reject::VarClip(_) | Reject::LinFit(_) => Sums::of(column, all),
             other => Sums::of(column, limits::narrow(column, other, form.offset, all)),
         };
         let Left { lo, hi } = sums.left;
