@@ -33,6 +33,8 @@ enum RejectArg {
     Winsorised,
     /// By the distance from a line through the samples in order; on the CPU
     Linfit,
+    /// By the generalised extreme Studentized deviate test; on the CPU
+    Gesd,
     /// By the distance of a sample of one rank from the median; on the CPU
     Pclip,
     /// What is outside of two percentiles; on the CPU
@@ -93,6 +95,12 @@ pub(super) struct MethodArgs {
     /// ccdclip, crreject: what pixels differ by in their sensitivity, as a part of their light [default: 0]
     #[arg(long, value_name = "S", value_parser = sigma, allow_hyphen_values = true)]
     sensitivity: Option<f64>,
+    /// gesd: the part of the samples that may be outliers, up to 0.5 [default: 0.3]
+    #[arg(long, value_name = "PART", allow_hyphen_values = true)]
+    outliers: Option<f64>,
+    /// gesd: how probable it is that samples are rejected where none is an outlier [default: 0.05]
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    significance: Option<f64>,
     /// pclip: samples above the median (below it, if negative), or as a part of those on that side [default: -0.5]
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pclip: Option<f64>,
@@ -198,6 +206,8 @@ impl MethodArgs {
             ("--lsigma", self.lsigma.is_some(), above && self.reject != RejectArg::Crreject),
             ("--hsigma", self.hsigma.is_some(), above),
             ("--sensitivity", self.sensitivity.is_some(), of_noise),
+            ("--outliers", self.outliers.is_some(), self.reject == RejectArg::Gesd),
+            ("--significance", self.significance.is_some(), self.reject == RejectArg::Gesd),
             ("--pclip", self.pclip.is_some(), self.reject == RejectArg::Pclip),
             ("--limits", self.limits.is_some(), limited),
             ("--max-iters", self.max_iters.is_some(), clips),
@@ -224,6 +234,9 @@ impl MethodArgs {
             RejectArg::Crreject => Reject::CcdClip(Clip { lsigma: f64::INFINITY, ..self.clip() }, self.noise(inputs)?),
             RejectArg::Winsorised => Reject::Winsorised(self.clip()),
             RejectArg::Linfit => Reject::LinFit(self.clip()),
+            RejectArg::Gesd => {
+                Reject::Gesd { outliers: self.outliers.unwrap_or(0.3), significance: self.significance.unwrap_or(0.05) }
+            }
             RejectArg::Pclip => {
                 Reject::PClip { lsigma: sigma(self.lsigma), hsigma: sigma(self.hsigma), at: self.pclip.unwrap_or(-0.5) }
             }

@@ -24,6 +24,7 @@ impl Reject {
                 let DetectorNoise { gain, read_noise, sensitivity } = noise;
                 format!("{} gain {gain} read-noise {read_noise} sensitivity {sensitivity}", clip(c))
             }
+            Reject::Gesd { outliers, significance } => format!("gesd outliers {outliers} significance {significance}"),
             Reject::PClip { lsigma, hsigma, at } => format!("pclip lsigma {lsigma} hsigma {hsigma} pclip {at}"),
             Reject::Percentile { low, high } => format!("percentile {low},{high}"),
             Reject::Threshold { low, high } => format!("threshold {low},{high}"),

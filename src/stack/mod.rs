@@ -348,6 +348,7 @@ impl Stack {
                 }),
                 affine: &plan.affine,
                 levels: self.hierarchy.kernel(),
+                critical: plan.method.reject.critical(plan.affine.len()),
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
@@ -469,6 +470,13 @@ impl Stack {
                 from_0("sensitivity", noise.sensitivity)?;
                 let positive = noise.gain > 0.0 && noise.gain.is_finite();
                 if positive { Ok(()) } else { expected("gain", noise.gain, "a number above 0") }
+            }
+            Reject::Gesd { outliers, .. } if !(0.0..=0.5).contains(&outliers) => {
+                expected("outliers", outliers, "a part of the samples from 0 to 0.5")
+            }
+            Reject::Gesd { significance, .. } => {
+                let probable = significance > 0.0 && significance < 1.0;
+                if probable { Ok(()) } else { expected("significance", significance, "a number between 0 and 1") }
             }
             Reject::PClip { lsigma, hsigma, at } => {
                 sigmas(lsigma, hsigma)?;

@@ -17,6 +17,7 @@ pub(super) use samples::{ALL, Row, Samples, all_if, block, part};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, varclip};
+use super::gesd::{Sides, Test, gesd};
 use super::levels::UNUSABLE;
 use super::limits::{keep_enough, limited};
 use super::linfit::linfit;
@@ -37,6 +38,8 @@ pub(crate) struct Scratch<T> {
     factors: Vec<f64>,
     /// Sums by shared variable.
     shares: Vec<Row<f64>>,
+    /// What gesd sums.
+    sides: Sides,
     /// What the flavour `dragons` has instead.
     pub(super) dragons: Option<Box<dragons::Block>>,
 }
@@ -49,6 +52,7 @@ impl<T> Default for Scratch<T> {
             order: Order::default(),
             factors: Vec::new(),
             shares: Vec::new(),
+            sides: Sides::default(),
             dragons: None,
         }
     }
@@ -60,7 +64,8 @@ impl<T> Scratch<T> {
         if method.flavour == Flavour::Dragons {
             return dragons::Block::bytes(frames);
         }
-        BLOCK * (frames * (8 + if method.sorts() { size_of::<T>() } else { 0 }) + 8 * variables)
+        let sides = Sides::bytes(frames, &method.reject);
+        BLOCK * (frames * (8 + if method.sorts() { size_of::<T>() } else { 0 }) + 8 * variables) + sides
     }
 }
 
@@ -70,7 +75,7 @@ impl<T: Real> Loop for Task<'_, T> {
         if self.method.flavour == Flavour::Dragons {
             return dragons::stack(self);
         }
-        let Task { cube, method, affine, levels, nonfinite, shares, scratch, mut out } = self;
+        let Task { cube, method, affine, levels, critical, nonfinite, shares, scratch, mut out } = self;
         let n = out.data.len();
         let graded = !cube.mask.is_empty() || nonfinite;
         scratch.level.resize(cube.frames, [0; BLOCK]);
@@ -97,7 +102,7 @@ impl<T: Real> Loop for Task<'_, T> {
                 pixels.grade(&samples, levels, scratch);
             }
             if method.sorts() {
-                pixels.reject(&samples, method, scratch);
+                pixels.reject(&samples, method, critical, scratch);
             }
             let every = !graded && method.reject == Reject::None;
             pixels.combine(&samples, method, shares, scratch, every, !out.ratio.is_empty());
@@ -207,8 +212,14 @@ impl Pixels {
 
     /// Puts the samples in order, and takes those that are rejected out of the words `used`.
     #[inline(always)]
-    fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, method: &Method, scratch: &mut Scratch<T>) {
-        let Scratch { level, used, order, .. } = scratch;
+    fn reject<T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        method: &Method,
+        critical: &[f64],
+        scratch: &mut Scratch<T>,
+    ) {
+        let Scratch { level, used, order, sides, .. } = scratch;
         self.range = order.fill(samples, used);
         let all = self.range;
         // What is left goes to words of its own, and those of the levels have done their work: in place, LLVM would make
@@ -226,6 +237,9 @@ impl Pixels {
                 match by_limits {
                     Reject::SigClip(clip) => sigclip(order, clip, &mut self.range),
                     Reject::MadClip(clip) => madclip(order, clip, &mut self.range),
+                    Reject::Gesd { outliers, .. } => {
+                        gesd(order, Test { part: *outliers, critical }, sides, &mut self.range);
+                    }
                     other => limited(order, other, &mut self.range),
                 }
                 if method.keep != Keep::default() {

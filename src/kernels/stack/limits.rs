@@ -140,7 +140,8 @@ impl Limits {
             | Reject::SigClip(_)
             | Reject::VarClip(_)
             | Reject::MadClip(_)
-            | Reject::LinFit(_) => unreachable!("a rejection by limits"),
+            | Reject::LinFit(_)
+            | Reject::Gesd { .. } => unreachable!("a rejection by limits"),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is done with the samples of a pixel: the two halves of a stack, rejection and combination.
 
-use super::{lmedian_factor, median_factor};
+use super::{critical_values, lmedian_factor, median_factor};
 
 /// How the samples that are left of a pixel become one. Formulas and variances: the table in
 /// [`Stack::combine`](crate::Stack::combine).
@@ -132,6 +132,14 @@ pub enum Reject {
     /// Those too far from a straight line through the samples in order over their ranks, by their mean absolute deviation from
     /// it; there is no other centre, whatever `mclip` says. On the CPU only.
     LinFit(Clip),
+    /// Those that the generalised extreme Studentized deviate test (Rosner 1983) finds to be outliers of normal samples. On the CPU
+    /// only.
+    Gesd {
+        /// Such a part of the samples at most, up to a half.
+        outliers: f64,
+        /// The probability that a sample is rejected where none is an outlier.
+        significance: f64,
+    },
     /// Those too far from the median by the distance of a sample of one rank from it; one pass. On the CPU only.
     PClip {
         /// Such distances below the median beyond which a sample is rejected.
@@ -198,6 +206,7 @@ impl Reject {
             Reject::CcdClip(..) => "ccdclip",
             Reject::Winsorised(_) => "winsorised",
             Reject::LinFit(_) => "linfit",
+            Reject::Gesd { .. } => "gesd",
             Reject::PClip { .. } => "pclip",
             Reject::Percentile { .. } => "percentile",
             Reject::Threshold { .. } => "threshold",
@@ -215,6 +224,7 @@ impl Reject {
             | Reject::LinFit(clip) => Some(clip),
             Reject::None
             | Reject::MinMax { .. }
+            | Reject::Gesd { .. }
             | Reject::PClip { .. }
             | Reject::Percentile { .. }
             | Reject::Threshold { .. } => None,
@@ -224,6 +234,14 @@ impl Reject {
     /// Most passes.
     pub(crate) fn passes(&self) -> u32 {
         self.clip().map_or(1, Clip::passes)
+    }
+
+    /// The critical values of its test for up to so many samples, if it has one.
+    pub(crate) fn critical(&self, frames: usize) -> Vec<f64> {
+        match self {
+            Reject::Gesd { significance, .. } => critical_values(frames, *significance),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether it takes samples away at the ends alone, beyond limits that it finds: then some may be brought back.

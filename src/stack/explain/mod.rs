@@ -66,7 +66,7 @@ pub struct ExplainedSample {
     pub fate: Fate,
 }
 
-/// One pass of the rejection.
+/// One pass of the rejection; of gesd each test, to the first behind all that count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ExplainedPass {
