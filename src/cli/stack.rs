@@ -31,6 +31,10 @@ enum RejectArg {
     Crreject,
     /// By the spread of winsorised samples; on the CPU
     Winsorised,
+    /// By the distance from a line through the samples in order; on the CPU
+    Linfit,
+    /// By the generalised extreme Studentized deviate test; on the CPU
+    Gesd,
     /// By the distance of a sample of one rank from the median; on the CPU
     Pclip,
     /// What is outside of two percentiles; on the CPU
@@ -69,13 +73,14 @@ pub(super) struct MethodArgs {
     /// Which samples are left out
     #[arg(long, value_enum, default_value = "none")]
     reject: RejectArg,
-    /// sigclip, varclip, madclip, ccdclip, winsorised, pclip: standard deviations below the centre that stay [default: 3]
+    /// sigclip, varclip, madclip, ccdclip, winsorised, pclip: standard deviations below the centre that stay; linfit: mean
+    /// absolute ones below the line [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     lsigma: Option<f64>,
-    /// The same above the centre; crreject too [default: 3]
+    /// The same above; crreject too [default: 3]
     #[arg(long, value_name = "X", value_parser = sigma, allow_hyphen_values = true)]
     hsigma: Option<f64>,
-    /// sigclip, varclip, madclip, ccdclip, crreject, winsorised: most passes [default: until nothing more is rejected, at most 100]
+    /// sigclip, varclip, madclip, ccdclip, crreject, winsorised, linfit: most passes [default: until nothing more is rejected, at most 100]
     #[arg(long, value_name = "N")]
     max_iters: Option<u32>,
     /// sigclip, varclip, ccdclip, crreject: the centre is the median [default]
@@ -93,6 +98,12 @@ pub(super) struct MethodArgs {
     /// ccdclip, crreject: what pixels differ by in their sensitivity, as a part of their light [default: 0]
     #[arg(long, value_name = "S", value_parser = sigma, allow_hyphen_values = true)]
     sensitivity: Option<f64>,
+    /// gesd: the part of the samples that may be outliers, up to 0.5 [default: 0.3]
+    #[arg(long, value_name = "PART", allow_hyphen_values = true)]
+    outliers: Option<f64>,
+    /// gesd: how probable it is that samples are rejected where none is an outlier [default: 0.05]
+    #[arg(long, value_name = "P", allow_hyphen_values = true)]
+    significance: Option<f64>,
     /// pclip: samples above the median (below it, if negative), or as a part of those on that side [default: -0.5]
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pclip: Option<f64>,
@@ -212,13 +223,15 @@ impl MethodArgs {
     fn reject(&self, inputs: &[AstroData]) -> Result<Reject> {
         let of_noise = matches!(self.reject, RejectArg::Ccdclip | RejectArg::Crreject);
         let by_centre = of_noise || matches!(self.reject, RejectArg::Sigclip | RejectArg::Varclip);
-        let clips = by_centre || matches!(self.reject, RejectArg::Madclip | RejectArg::Winsorised);
+        let clips = by_centre || matches!(self.reject, RejectArg::Madclip | RejectArg::Winsorised | RejectArg::Linfit);
         let above = clips || self.reject == RejectArg::Pclip;
         let limited = matches!(self.reject, RejectArg::Percentile | RejectArg::Threshold);
         let given = [
             ("--lsigma", self.lsigma.is_some(), above && self.reject != RejectArg::Crreject),
             ("--hsigma", self.hsigma.is_some(), above),
             ("--sensitivity", self.sensitivity.is_some(), of_noise),
+            ("--outliers", self.outliers.is_some(), self.reject == RejectArg::Gesd),
+            ("--significance", self.significance.is_some(), self.reject == RejectArg::Gesd),
             ("--pclip", self.pclip.is_some(), self.reject == RejectArg::Pclip),
             ("--limits", self.limits.is_some(), limited),
             ("--max-iters", self.max_iters.is_some(), clips),
@@ -244,6 +257,10 @@ impl MethodArgs {
             RejectArg::Ccdclip => Reject::CcdClip(self.clip(), self.noise(inputs)?),
             RejectArg::Crreject => Reject::CcdClip(Clip { lsigma: f64::INFINITY, ..self.clip() }, self.noise(inputs)?),
             RejectArg::Winsorised => Reject::Winsorised(self.clip()),
+            RejectArg::Linfit => Reject::LinFit(self.clip()),
+            RejectArg::Gesd => {
+                Reject::Gesd { outliers: self.outliers.unwrap_or(0.3), significance: self.significance.unwrap_or(0.05) }
+            }
             RejectArg::Pclip => {
                 Reject::PClip { lsigma: sigma(self.lsigma), hsigma: sigma(self.hsigma), at: self.pclip.unwrap_or(-0.5) }
             }

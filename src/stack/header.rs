@@ -19,20 +19,22 @@ impl Combine {
 impl Reject {
     /// With its parameters, as the command line takes them.
     pub(super) fn describe(&self) -> String {
-        let clip = |c: &Clip| {
-            let centre = if c.mclip { "mclip" } else { "no-mclip" };
+        let about = |c: &Clip, centre: &str| {
             let most = c.max_iters.map_or("to convergence".to_string(), |n| format!("max-iters {n}"));
-            format!("{} lsigma {} hsigma {} {centre} {most}", self.name(), c.lsigma, c.hsigma)
+            format!("{} lsigma {} hsigma {}{centre} {most}", self.name(), c.lsigma, c.hsigma)
         };
+        let clip = |c: &Clip| about(c, if c.mclip { " mclip" } else { " no-mclip" });
         match self {
             Reject::None => "none".into(),
             Reject::MinMax { nlow, nhigh } => format!("minmax nlow {nlow} nhigh {nhigh}"),
             Reject::SigClip(c) | Reject::VarClip(c) => clip(c),
             Reject::MadClip(c) | Reject::Winsorised(c) => clip(&Clip { mclip: true, ..*c }),
+            Reject::LinFit(c) => about(c, ""),
             Reject::CcdClip(c, noise) => {
                 let DetectorNoise { gain, read_noise, sensitivity } = noise;
                 format!("{} gain {gain} read-noise {read_noise} sensitivity {sensitivity}", clip(c))
             }
+            Reject::Gesd { outliers, significance } => format!("gesd outliers {outliers} significance {significance}"),
             Reject::PClip { lsigma, hsigma, at } => format!("pclip lsigma {lsigma} hsigma {hsigma} pclip {at}"),
             Reject::Percentile { low, high } => format!("percentile {low},{high}"),
             Reject::Threshold { low, high } => format!("threshold {low},{high}"),

@@ -189,7 +189,7 @@ impl Stack {
     }
 
     /// How many samples of a pixel a clipping leaves at least, where there are as many: the next ones below or above come
-    /// back, those nearer to the median of all first. Not for `MinMax` and `VarClip`. On the CPU only.
+    /// back, those nearer to the median of all first. Not for `MinMax`, `VarClip` and `LinFit`. On the CPU only.
     pub fn nkeep(mut self, least: usize) -> Self {
         self.keep.least = least;
         self
@@ -387,6 +387,7 @@ impl Stack {
                 }),
                 affine: &plan.affine,
                 levels: self.hierarchy.kernel(),
+                critical: plan.method.reject.critical(plan.affine.len()),
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,
@@ -508,12 +509,23 @@ impl Stack {
                 Err(Error::Parameter(format!("minmax: nlow {nlow} and nhigh {nhigh} leave nothing of {n} frames")))
             }
             Reject::MinMax { .. } => Ok(()),
-            Reject::SigClip(_) | Reject::VarClip(_) | Reject::MadClip(_) | Reject::Winsorised(_) => Ok(()),
+            Reject::SigClip(_)
+            | Reject::VarClip(_)
+            | Reject::MadClip(_)
+            | Reject::Winsorised(_)
+            | Reject::LinFit(_) => Ok(()),
             Reject::CcdClip(_, noise) => {
                 from_0("read noise", noise.read_noise)?;
                 from_0("sensitivity", noise.sensitivity)?;
                 let positive = noise.gain > 0.0 && noise.gain.is_finite();
                 if positive { Ok(()) } else { expected("gain", noise.gain, "a number above 0") }
+            }
+            Reject::Gesd { outliers, .. } if !(0.0..=0.5).contains(&outliers) => {
+                expected("outliers", outliers, "a part of the samples from 0 to 0.5")
+            }
+            Reject::Gesd { significance, .. } => {
+                let probable = significance > 0.0 && significance < 1.0;
+                if probable { Ok(()) } else { expected("significance", significance, "a number between 0 and 1") }
             }
             Reject::PClip { lsigma, hsigma, at } => {
                 sigmas(lsigma, hsigma)?;

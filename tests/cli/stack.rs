@@ -78,6 +78,12 @@ fn options_that_do_not_go_together_are_refused() {
         (&["--lsigma", "2"][..], &["--lsigma", "none"][..]),
         (&["--reject", "minmax", "--nlow", "2", "--nhigh", "1"][..], &["leave nothing of 3 frames"][..]),
         (&["--reject", "pclip", "--no-mclip"][..], &["--no-mclip", "pclip"][..]),
+        (&["--reject", "gesd", "--lsigma", "2"][..], &["--lsigma", "gesd"][..]),
+        (&["--reject", "gesd", "--outliers", "0.6"][..], &["outliers: 0.6", "0 to 0.5"][..]),
+        (&["--reject", "gesd", "--significance", "0"][..], &["significance: 0", "between 0 and 1"][..]),
+        (&["--reject", "sigclip", "--outliers", "0.1"][..], &["--outliers", "sigclip"][..]),
+        (&["--reject", "linfit", "--no-mclip"][..], &["--no-mclip", "linfit"][..]),
+        (&["--reject", "linfit", "--nkeep", "2"][..], &["nkeep", "do not go with linfit"][..]),
         (&["--reject", "crreject", "--lsigma", "2"][..], &["--lsigma", "crreject"][..]),
         (&["--reject", "ccdclip"][..], &["need --gain and --read-noise"][..]),
         (&["--reject", "ccdclip", "--gain", "0", "--read-noise", "3"][..], &["gain", "above 0"][..]),
@@ -114,6 +120,8 @@ fn what_was_done_is_in_the_history() {
     let noise = ["--gain", "2", "--read-noise", "5"];
     for (options, says) in [
         (&["--reject", "winsorised", "--hsigma", "2"][..], "reject winsorised lsigma 3 hsigma 2 mclip to convergence,"),
+        (&["--reject", "gesd", "--significance", "0.01"][..], "reject gesd outliers 0.3 significance 0.01,"),
+        (&["--reject", "linfit", "--lsigma", "4"][..], "reject linfit lsigma 4 hsigma 3 to convergence,"),
         (&["--reject", "pclip", "--pclip", "0.7"][..], "reject pclip lsigma 3 hsigma 3 pclip 0.7,"),
         (&["--reject", "percentile", "--limits", "0,90"][..], "reject percentile 0,90,"),
         (&["--reject", "threshold", "--limits", "-inf,9e4"][..], "reject threshold -inf,90000,"),

@@ -156,6 +156,8 @@ fn rules(combine: Combine, reject: Reject, double: bool) -> Rules {
             Reject::MadClip(c) => judge::Reject::MadClip(clip(c)),
             Reject::CcdClip(c, n) => judge::Reject::CcdClip(clip(c), [n.gain, n.read_noise, n.sensitivity]),
             Reject::Winsorised(c) => judge::Reject::Winsorised(clip(c)),
+            Reject::LinFit(c) => judge::Reject::LinFit(clip(c)),
+            Reject::Gesd { outliers, significance } => judge::Reject::Gesd(outliers, significance),
             Reject::PClip { lsigma, hsigma, at } => judge::Reject::PClip(lsigma, hsigma, at),
             Reject::Percentile { low, high } => judge::Reject::Percentile(low, high),
             Reject::Threshold { low, high } => judge::Reject::Threshold(low, high),
@@ -890,7 +892,7 @@ fn clip_by_deviation(engine: &Engine) -> Result<(), String> {
     count.enough()
 }
 
-/// Rejections by limits, about the level that these frames have.
+/// Rejections of the CPU's, about the level that these frames have.
 fn by_limits(level: f64) -> Vec<Reject> {
     let noise = |gain, read_noise, sensitivity| DetectorNoise { gain, read_noise, sensitivity };
     vec![
@@ -899,6 +901,13 @@ fn by_limits(level: f64) -> Vec<Reject> {
         Reject::CcdClip(clip(f64::INFINITY, 2.0, true, Some(2)), noise(0.5, 0.0, 0.02)),
         Reject::Winsorised(clip(3.0, 3.0, true, None)),
         Reject::Winsorised(clip(1.5, 1.0, true, Some(3))),
+        Reject::Gesd { outliers: 0.3, significance: 0.05 },
+        Reject::Gesd { outliers: 0.5, significance: 0.7 },
+        Reject::Gesd { outliers: 0.12, significance: 0.2 },
+        Reject::LinFit(clip(3.0, 3.0, true, None)),
+        Reject::LinFit(clip(1.3, 1.1, true, None)),
+        Reject::LinFit(clip(0.6, f64::INFINITY, true, Some(2))),
+        Reject::LinFit(clip(0.1, 0.1, true, None)),
         Reject::PClip { lsigma: 3.0, hsigma: 3.0, at: -0.5 },
         Reject::PClip { lsigma: 1.5, hsigma: 1.2, at: 0.7 },
         Reject::PClip { lsigma: f64::INFINITY, hsigma: 1.0, at: 2.0 },
@@ -957,7 +966,8 @@ fn keeps_enough(engine: &Engine) -> Result<(), String> {
     for (recipe, _) in kinds_of_frames() {
         let made = make(&recipe, 41);
         let hard = clip(0.4, 0.5, true, None);
-        for reject in [Reject::SigClip(hard), Reject::MadClip(hard), Reject::Winsorised(hard)] {
+        let test = Reject::Gesd { outliers: 0.5, significance: 0.9 };
+        for reject in [Reject::SigClip(hard), Reject::MadClip(hard), Reject::Winsorised(hard), test] {
             for (nkeep, maxrej) in [(3, None), (0, Some(1)), (5, Some(4)), (500, None)] {
                 let mut stack = build(&made, &recipe, Combine::Mean, reject).nkeep(nkeep);
                 if let Some(most) = maxrej {

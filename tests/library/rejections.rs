@@ -4,8 +4,9 @@ use super::*;
 use ndastro::{Clip, Combine, DetectorNoise, Map, Percent, Reject};
 use serde_json::Value;
 
-/// What IRAF's imcombine and Siril make of the same frames. IRAF has 0 where all samples are out, and here none is then. Siril
-/// stops when the number that is left less the number that is out is 4, and here nothing does.
+/// What IRAF's imcombine and Siril make of the same frames, and numpy where Siril departs from its rule (`make_rejections.py`
+/// says in what). IRAF has 0 where all samples are out, and here none is then. Siril stops when the number that is left less
+/// the number that is out is 4, and here nothing does.
 #[test]
 fn rejections_are_those_of_iraf_and_siril() {
     let all: Value = support::json("rejections.json");
@@ -29,6 +30,8 @@ fn rejections_are_those_of_iraf_and_siril() {
             "ccdclip" => Reject::CcdClip(clip, noise),
             "crreject" => Reject::CcdClip(Clip { lsigma: f64::INFINITY, ..clip }, noise),
             "winsorised" => Reject::Winsorised(clip),
+            "linfit" => Reject::LinFit(clip),
+            "gesd" => Reject::Gesd { outliers: or("outliers", 0.0), significance: or("significance", 0.0) },
             other => panic!("{other}?"),
         };
         let n = rows.len();
@@ -99,4 +102,42 @@ fn percents_are_from_0_to_100() {
     assert!(made.phu().history().any(|line| line.contains("combine percentile 25,")));
     let refused = stack.flavour(ndastro::Flavour::Dragons).eval(&Engine::cpu(1).unwrap()).unwrap_err();
     assert!(refused.to_string().contains("flavour dragons has no percentile"), "{refused}");
+}
+/// Rosner's example, as the NIST/SEMATECH e-Handbook of Statistical Methods has it (1.3.5.17.3): of at most ten outliers there are
+/// three, though the first two tests alone find none.
+#[test]
+fn rosners_example_has_three_outliers() {
+    let values = [
+        -0.25, 0.68, 0.94, 1.15, 1.20, 1.26, 1.26, 1.34, 1.38, 1.43, 1.49, 1.49, 1.55, 1.56, 1.58, 1.65, 1.69, 1.70,
+        1.76, 1.77, 1.81, 1.91, 1.94, 1.96, 1.99, 2.06, 2.09, 2.10, 2.14, 2.15, 2.23, 2.24, 2.26, 2.35, 2.37, 2.40,
+        2.47, 2.54, 2.62, 2.64, 2.90, 2.92, 2.92, 2.93, 3.21, 3.26, 3.30, 3.59, 3.68, 4.30, 4.64, 5.34, 5.42, 6.01f32,
+    ];
+    let engine = Engine::cpu(1).unwrap();
+    let high = |outliers: f64, zero: f32| {
+        let frames = values.map(|v| NDAstroData::new(Array2::from_elem([1, 1], v + zero)));
+        let reject = Reject::Gesd { outliers, significance: 0.05 };
+        let (made, _) = Stack::new(frames).reject(reject).maps([Map::RejLow, Map::RejHigh]).eval(&engine).unwrap();
+        let map = |name: &str| made[0].other(name).unwrap().unwrap().to_f64()[[0, 0]];
+        (map("REJLOW"), map("REJHIGH"))
+    };
+    assert_eq!(high(10.0 / 54.0, 0.0), (0.0, 3.0));
+    assert_eq!(high(2.0 / 54.0, 0.0), (0.0, 0.0));
+    assert_eq!(high(0.3, 1000.0), (0.0, 3.0));
+}
+
+/// An outlier of 20 standard deviations at a level of a million, and one of many more beside it.
+#[test]
+fn outliers_at_a_high_level_are_found() {
+    let engine = Engine::cpu(1).unwrap();
+    for far in [20.0, 3e7] {
+        let mut values: Vec<f32> = (0..20).map(|i| 1e6 + (i * 7 % 20) as f32 * 0.25).collect();
+        values.extend([1e6 + 20.0 * 1.5, 1e6 + far * 1.5]);
+        let gesd = Reject::Gesd { outliers: 0.3, significance: 0.05 };
+        for reject in [gesd, Reject::LinFit(Clip::default())] {
+            let frames = values.iter().map(|&v| NDAstroData::new(Array2::from_elem([1, 1], v)));
+            let (made, _) = Stack::new(frames).reject(reject).maps([Map::RejMap]).eval(&engine).unwrap();
+            let map = |name: &str| made[0].other(name).unwrap().unwrap().to_f64()[[0, 0]];
+            assert_eq!(map("REJMAP"), 2.0, "{reject:?}, {far}");
+        }
+    }
 }

@@ -48,6 +48,8 @@ fn rejections() -> Vec<Reject> {
     all.extend(clips.map(Reject::VarClip));
     all.extend(clips.map(Reject::MadClip));
     all.extend(clips.map(Reject::Winsorised));
+    all.extend(clips.map(Reject::LinFit));
+    all.extend([(0.3, 0.05), (0.5, 0.6)].map(|(outliers, significance)| Reject::Gesd { outliers, significance }));
     let noise = DetectorNoise { gain: 40.0, read_noise: 20.0, sensitivity: 0.003 };
     all.extend(clips.map(|clip| Reject::CcdClip(clip, noise)));
     all.extend([-0.5, 0.9, 2.0].map(|at| Reject::PClip { lsigma: 2.0, hsigma: 1.0, at }));

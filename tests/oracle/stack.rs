@@ -76,6 +76,9 @@ pub enum Reject {
     /// Gain, read noise, sensitivity.
     CcdClip(Clip, [f64; 3]),
     Winsorised(Clip),
+    LinFit(Clip),
+    /// Part, significance.
+    Gesd(f64, f64),
     /// lsigma, hsigma, which sample.
     PClip(f64, f64, f64),
     Percentile(f64, f64),
@@ -278,6 +281,8 @@ fn rejected(taken: &[Term], frames: usize, rules: &Rules) -> Rejection {
             let c = middle(left);
             Bounds::about(c, &clip, winsorised(left, c))
         }),
+        Reject::LinFit(clip) => by_line(taken, &clip, rules.double),
+        Reject::Gesd(part, significance) => by_test(taken, part, significance, rules.double),
         Reject::PClip(lsigma, hsigma, at) => by_limits(taken, 1, rules.double, |left| {
             let (n, c) = (left.len(), middle(left));
             if n < 3 {
@@ -494,6 +499,119 @@ fn by_limits(taken: &[Term], passes: u32, double: bool, bounds: impl Fn(&[Term])
         all.left = left;
     }
     all
+}
+
+/// About a line y = a + b k, fitted by least squares to the samples still in over their ranks k; sigma is the mean of their
+/// distances from it. Of equal samples the first frames' stay.
+fn by_line(taken: &[Term], clip: &Clip, double: bool) -> Rejection {
+    let mut all = Rejection { left: ranked(taken), low: 0, high: 0, close: false };
+    for _ in 0..clip.passes {
+        let n = all.left.len();
+        // Two samples are on their line.
+        if n < 3 {
+            break;
+        }
+        // About the mean rank, so that a is the mean.
+        let rank = |k: usize| Pair::from(k as f64 - (n - 1) as f64 / 2.0);
+        let a = mean(&all.left);
+        let y = |k: usize| Pair::from(all.left[k].y).plus(a.negated());
+        let b = sum((0..n).map(|k| rank(k).times(y(k)))).divided(sum((0..n).map(|k| square(rank(k)))));
+        let line = |k: usize| a.plus(b.times(rank(k)));
+        let far: Vec<Pair> = (0..n).map(|k| Pair::from(all.left[k].y).plus(line(k).negated())).collect();
+        let sigma = sum(far.iter().map(|t| if t.high < 0.0 { t.negated() } else { *t })).over(n as f64);
+        let mut stay = Vec::new();
+        for (k, term) in all.left.iter().enumerate() {
+            let below = far[k].high < 0.0;
+            let times = if below { clip.lsigma } else { clip.hsigma };
+            if times.is_infinite() || (far[k].high == 0.0 && sigma.high == 0.0) {
+                stay.push(term.y);
+                continue;
+            }
+            let limit = sigma.times(Pair::from(times));
+            let edge = line(k).plus(if below { limit.negated() } else { limit }).rounded();
+            all.close |= (term.y - edge).abs() <= 8.0 * ulp(term.y.abs().max(edge.abs()), double);
+            let over = if below { far[k].negated() } else { far[k] }.plus(limit.negated());
+            match (over.high > 0.0, below) {
+                (false, _) => stay.push(term.y),
+                (true, true) => all.low += 1,
+                (true, false) => all.high += 1,
+            }
+        }
+        if stay.len() == n {
+            break;
+        }
+        let mut left = Vec::new();
+        for term in &all.left {
+            if let Some(at) = stay.iter().position(|y| *y == term.y) {
+                stay.swap_remove(at);
+                left.push(*term);
+            }
+        }
+        all.left = left;
+    }
+    all
+}
+
+/// The farthest from the mean goes, again and again; out is what went to the last time it was too far. One equal to a sample
+/// that is left stays.
+fn by_test(taken: &[Term], part: f64, significance: f64, double: bool) -> Rejection {
+    let (in_order, n) = (ranked(taken), taken.len());
+    let (mut from, mut to, mut close) = (0, n, false);
+    let (mut low, mut high) = (0, 0);
+    for _ in 0..(n as f64 * part + 0.001) as usize {
+        let left = &in_order[from..to];
+        let m = left.len();
+        if m < 3 {
+            break;
+        }
+        let c = mean(left);
+        let apart = |t: &Term| Pair::from(t.y).plus(c.negated());
+        let sigma = root(sum(left.iter().map(|t| square(apart(t)))).over((m - 1) as f64));
+        let (under, over) = (apart(&left[0]).negated(), apart(&left[m - 1]));
+        let largest = left[0].y.abs().max(left[m - 1].y.abs());
+        let more = over.plus(under.negated()).high;
+        close |= more != 0.0 && more.abs() <= 8.0 * ulp(largest, double);
+        let far = if more > 0.0 { over } else { under };
+        if more > 0.0 {
+            to -= 1
+        } else {
+            from += 1
+        }
+        let beyond = far.plus(sigma.times(Pair::from(critical(m, significance))).negated()).high;
+        close |= far.high != 0.0 && beyond.abs() <= 8.0 * ulp(largest, double);
+        if beyond > 0.0 {
+            (low, high) = (from, n - to);
+        }
+    }
+    while low > 0 && in_order[low - 1].y == in_order[low].y {
+        low -= 1;
+    }
+    while high > 0 && in_order[n - high].y == in_order[n - high - 1].y {
+        high -= 1;
+    }
+    Rejection { left: in_order[low..n - high].to_vec(), low: low as u32, high: high as u32, close }
+}
+
+/// (m - 1) t / sqrt(m (m - 2 + t^2)) is (m - 1) sin(a) / sqrt(m) with t = sqrt(m - 2) tan(a), and of whole degrees of freedom
+/// the probability that Student's |t| is less is a finite sum of powers of cos(a) (Abramowitz & Stegun 26.7.3, 26.7.4).
+fn critical(m: usize, significance: f64) -> f64 {
+    let inside = |a: f64| {
+        let (sin, cos, odd) = (a.sin(), a.cos(), m % 2 == 1);
+        let (mut term, mut all) = (if odd { cos } else { 1.0 }, 0.0);
+        let mut power = usize::from(odd);
+        while power + 4 <= m {
+            all += term;
+            term *= cos * cos * (power + 1) as f64 / (power + 2) as f64;
+            power += 2;
+        }
+        if odd { std::f64::consts::FRAC_2_PI * (a + sin * all) } else { sin * all }
+    };
+    let (mut least, mut most) = (0.0, std::f64::consts::FRAC_PI_2);
+    for _ in 0..60 {
+        let a = (least + most) / 2.0;
+        if inside(a) < 1.0 - significance / m as f64 { least = a } else { most = a }
+    }
+    (m - 1) as f64 * most.sin() / (m as f64).sqrt()
 }
 
 /// The last place of the compute type at this size.

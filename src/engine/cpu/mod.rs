@@ -176,8 +176,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
         // Decoded samples and masks, and what is computed from them.
         let (per_pixel, fixed, block) = match &job.work {
             Work::Stack(stack) if matches!(way, Way::Counts(_)) => {
-                let frames = stack.count();
-                (counts::Keys::bytes(frames, 1) - counts::Keys::bytes(frames, 0), counts::Keys::bytes(frames, 0), BLOCK)
+                let bytes = |pixels| counts::Keys::bytes(stack.count(), pixels, &stack.method.reject);
+                (bytes(1) - bytes(0), bytes(0), BLOCK)
             }
             Work::Stack(stack) => {
                 let planes = 1 + usize::from(stack.variance);
@@ -453,6 +453,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         affine: stack.affine,
                         uneven: stack.uneven,
                         levels: &stack.levels,
+                        critical: &stack.critical,
                         nonfinite: stack.nonfinite,
                         shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
                         scratch,
@@ -493,6 +494,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     frames: stack.count(),
                     form,
                     method,
+                    critical: &stack.critical,
                     keys,
                     out,
                 });

@@ -18,8 +18,10 @@ pub(super) use samples::{ALL, Row, Samples, all_if, block, part};
 pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, varclip};
+use super::gesd::{Sides, Test, gesd};
 use super::levels::UNUSABLE;
 use super::limits::{keep_enough, limited};
+use super::linfit::linfit;
 use super::madclip::madclip;
 use super::order::Order;
 use super::sigclip::sigclip;
@@ -37,6 +39,8 @@ pub(crate) struct Scratch<T> {
     factors: Vec<f64>,
     /// Sums by shared variable.
     shares: Vec<Row<f64>>,
+    /// What gesd sums.
+    sides: Sides,
     /// What the flavour `dragons` has instead.
     pub(super) dragons: Option<Box<dragons::Block>>,
 }
@@ -49,6 +53,7 @@ impl<T> Default for Scratch<T> {
             order: Order::default(),
             factors: Vec::new(),
             shares: Vec::new(),
+            sides: Sides::default(),
             dragons: None,
         }
     }
@@ -60,7 +65,8 @@ impl<T> Scratch<T> {
         if method.flavour == Flavour::Dragons {
             return dragons::Block::bytes(frames);
         }
-        BLOCK * (frames * (8 + if method.sorts() { size_of::<T>() } else { 0 }) + 8 * variables)
+        let sides = Sides::bytes(frames, &method.reject);
+        BLOCK * (frames * (8 + if method.sorts() { size_of::<T>() } else { 0 }) + 8 * variables) + sides
     }
 }
 
@@ -70,7 +76,7 @@ impl<T: Real> Loop for Task<'_, T> {
         if self.method.flavour == Flavour::Dragons {
             return dragons::stack(self);
         }
-        let Task { cube, method, affine, levels, nonfinite, shares, uneven, scratch, mut out } = self;
+        let Task { cube, method, affine, levels, critical, nonfinite, shares, uneven, scratch, mut out } = self;
         let n = out.data.len();
         let graded = !cube.mask.is_empty() || nonfinite;
         scratch.level.resize(cube.frames, [0; BLOCK]);
@@ -97,7 +103,7 @@ impl<T: Real> Loop for Task<'_, T> {
                 pixels.grade(&samples, levels, scratch);
             }
             if method.sorts() {
-                pixels.reject(&samples, method, scratch);
+                pixels.reject(&samples, method, critical, scratch);
             }
             let every = !graded && method.reject == Reject::None;
             let ratio = !out.ratio.is_empty();
@@ -217,47 +223,55 @@ impl Pixels {
 
     /// Puts the samples in order, and takes those that are rejected out of the words `used`.
     #[inline(always)]
-    fn reject<T: Real>(&mut self, samples: &Samples<'_, T>, method: &Method, scratch: &mut Scratch<T>) {
-        let Scratch { level, used, order, .. } = scratch;
+    fn reject<T: Real>(
+        &mut self,
+        samples: &Samples<'_, T>,
+        method: &Method,
+        critical: &[f64],
+        scratch: &mut Scratch<T>,
+    ) {
+        let Scratch { level, used, order, sides, .. } = scratch;
         self.range = order.fill(samples, used);
         let all = self.range;
         // What is left goes to words of its own, and those of the levels have done their work: in place, LLVM would make
         // stores under a mask of it.
-        match &method.reject {
+        let ends = |range: &Range| (range.lo, std::array::from_fn(|i| all.hi[i] - range.hi[i]));
+        (self.low, self.high) = match &method.reject {
             Reject::None => return,
             Reject::MinMax { nlow, nhigh } => {
                 minmax(samples, order, [*nlow, *nhigh], &mut self.range, used, level);
+                ends(&self.range)
             }
             Reject::VarClip(clip) => {
-                (self.low, self.high) = varclip(samples, order, clip, &mut self.range, used, level);
+                let (low, high) = varclip(samples, order, clip, &mut self.range, used, level);
                 if matches!(method.combine, Combine::Percentile(_)) {
                     // Its range is right for the middle alone.
                     for i in 0..BLOCK {
-                        if self.low[i] + self.high[i] > 0 {
+                        if low[i] + high[i] > 0 {
                             (self.range.lo[i], self.range.hi[i]) = order.again(samples, level, i);
                         }
                     }
                 }
+                (low, high)
             }
+            Reject::LinFit(clip) => linfit(samples, order, clip, &mut self.range, used, level),
             by_limits => {
                 match by_limits {
                     Reject::SigClip(clip) => sigclip(order, clip, &mut self.range),
                     Reject::MadClip(clip) => madclip(order, clip, &mut self.range),
+                    Reject::Gesd { outliers, .. } => {
+                        gesd(order, Test { part: *outliers, critical }, sides, &mut self.range);
+                    }
                     other => limited(order, other, &mut self.range),
                 }
                 if method.keep != Keep::default() {
                     keep_enough(order, method.keep, &all, &mut self.range);
                 }
                 keep_between(samples, order, &self.range, used, level);
+                ends(&self.range)
             }
-        }
+        };
         std::mem::swap(used, level);
-        if !matches!(method.reject, Reject::VarClip(_)) {
-            for i in 0..BLOCK {
-                self.low[i] = self.range.lo[i];
-                self.high[i] = all.hi[i] - self.range.hi[i];
-            }
-        }
     }
 
     /// To where they belong.
@@ -301,7 +315,7 @@ impl Pixels {
 /// `left` become the words `used` of those whose place in order is in the range: whatever is equal to one in it is in it
 /// too.
 #[inline(always)]
-fn keep_between<T: Real>(
+pub(super) fn keep_between<T: Real>(
     samples: &Samples<'_, T>,
     order: &Order<T>,
     range: &Range,

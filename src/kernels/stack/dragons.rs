@@ -60,7 +60,7 @@ use crate::real::Real;
 /// Stacks by the rules above. `T` is f32; numbers of f64 would be rounded to it.
 #[inline(always)]
 pub(super) fn stack<T: Real>(task: Task<'_, T>) {
-    let Task { cube, method, affine, levels, nonfinite, shares, scratch, out, uneven: _ } = task;
+    let Task { cube, method, affine, levels, nonfinite, shares, scratch, out, .. } = task;
     let pixels = out.data.len();
     let errors = if cube.variance.is_empty() { Errors::Scatter } else { method.errors };
     let graded = nonfinite || !cube.mask.is_empty();

@@ -135,9 +135,13 @@ impl Limits {
                 let zero = [0f64; GROUP];
                 Limits { centre: zero, rest: zero, below: [offset - low; GROUP], above: [high - offset; GROUP] }
             }
-            Reject::None | Reject::MinMax { .. } | Reject::SigClip(_) | Reject::VarClip(_) | Reject::MadClip(_) => {
-                unreachable!("a rejection by limits")
-            }
+            Reject::None
+            | Reject::MinMax { .. }
+            | Reject::SigClip(_)
+            | Reject::VarClip(_)
+            | Reject::MadClip(_)
+            | Reject::LinFit(_)
+            | Reject::Gesd { .. } => unreachable!("a rejection by limits"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::{lmedian_factor, median_factor, percentile_factor};
+use super::{critical_values, lmedian_factor, median_factor, percentile_factor};
 use crate::{Error, Result};
 
 /// How the samples that are left of a pixel become one. Formulas and variances: the table in
@@ -202,6 +202,17 @@ pub enum Reject {
     /// Those too far from the median by the standard deviation of the winsorised samples; the centre is the median whatever
     /// `mclip` says. On the CPU only.
     Winsorised(Clip),
+    /// Those too far from a straight line through the samples in order over their ranks, by their mean absolute deviation from
+    /// it; there is no other centre, whatever `mclip` says. On the CPU only.
+    LinFit(Clip),
+    /// Those that the generalised extreme Studentized deviate test (Rosner 1983) finds to be outliers of normal samples. On the CPU
+    /// only.
+    Gesd {
+        /// Such a part of the samples at most, up to a half.
+        outliers: f64,
+        /// The probability that a sample is rejected where none is an outlier.
+        significance: f64,
+    },
     /// Those too far from the median by the distance of a sample of one rank from it; one pass. On the CPU only.
     PClip {
         /// Such distances below the median beyond which a sample is rejected.
@@ -267,22 +278,26 @@ impl Reject {
             Reject::MadClip(_) => "madclip",
             Reject::CcdClip(..) => "ccdclip",
             Reject::Winsorised(_) => "winsorised",
+            Reject::LinFit(_) => "linfit",
+            Reject::Gesd { .. } => "gesd",
             Reject::PClip { .. } => "pclip",
             Reject::Percentile { .. } => "percentile",
             Reject::Threshold { .. } => "threshold",
         }
     }
 
-    /// How it clips, if it does so by standard deviations of some kind about a centre that it may choose, pass by pass.
+    /// How it clips, if it does so by deviations of some kind from a centre or a line, pass by pass.
     pub(crate) fn clip(&self) -> Option<&Clip> {
         match self {
             Reject::SigClip(clip)
             | Reject::VarClip(clip)
             | Reject::MadClip(clip)
             | Reject::CcdClip(clip, _)
-            | Reject::Winsorised(clip) => Some(clip),
+            | Reject::Winsorised(clip)
+            | Reject::LinFit(clip) => Some(clip),
             Reject::None
             | Reject::MinMax { .. }
+            | Reject::Gesd { .. }
             | Reject::PClip { .. }
             | Reject::Percentile { .. }
             | Reject::Threshold { .. } => None,
@@ -294,9 +309,17 @@ impl Reject {
         self.clip().map_or(1, Clip::passes)
     }
 
+    /// The critical values of its test for up to so many samples, if it has one.
+    pub(crate) fn critical(&self, frames: usize) -> Vec<f64> {
+        match self {
+            Reject::Gesd { significance, .. } => critical_values(frames, *significance),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether it takes samples away at the ends alone, beyond limits that it finds: then some may be brought back.
     pub(crate) fn is_by_limits(&self) -> bool {
-        !matches!(self, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_))
+        !matches!(self, Reject::None | Reject::MinMax { .. } | Reject::VarClip(_) | Reject::LinFit(_))
     }
 }
 

@@ -29,8 +29,17 @@
 //!      than three samples none is out.
 //!    - *percentile*: out is what is below the lower or above the higher percentile: between the ranks of 0 to n - 1 that
 //!      are nearest to (n - 1) p / 100, in proportion. One pass. *threshold*: out is what is below or above given values.
+//!    - *linfit*: the n samples still in, from small to large, have the ranks k = 0 to n - 1; a line a + b k is fitted to them
+//!      by least squares, and sigma is the mean of |y_k - a - b k|. Out is y_k < a + b k - lsigma sigma and y_k > a + b k +
+//!      hsigma sigma, wherever it ranks; of less than three samples none is out. Again, as with sigclip. Low and high are below
+//!      and above the line of that pass; of equal samples those of the first frames stay.
+//!    - *gesd*: the generalised extreme Studentized deviate test. Of the m samples that remain, n to begin with, the one
+//!      farthest from their mean goes (of equally far ones the lower); R_i is how far that was in their standard deviations (of
+//!      m - 1), and lambda_i = (m - 1) t / sqrt(m (m - 2 + t^2)), t the quantile 1 - significance / 2m of Student's distribution
+//!      with m - 2 degrees of freedom. So on for int(n outliers + 0.001) steps, while m is at least 3. Out are those that went to
+//!      the last step with R_i > lambda_i; one that is equal to a sample that is left is left too.
 //!    - Where everything was rejected, nothing is.
-//!    - `nkeep` and `maxrej`, of all of these but minmax and varclip: while fewer are left than nkeep, or more are out than
+//!    - `nkeep` and `maxrej`, of all of these but minmax, varclip and linfit: while fewer are left than nkeep, or more are out than
 //!      maxrej, the next sample below what is left or the next above it comes back, whichever is nearer to the median of all
 //!      that are used, of equally near ones the lower; equal ones come together.
 //! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
@@ -86,15 +95,18 @@
 //! lies within 8 ULP of a limit. Sources: hierarchy and minmax, Gemini DRAGONS' NDStacker; variances of mean and weighted
 //! mean, e.g. Bevington & Robinson, "Data Reduction and Error Analysis", chapter 4; of a standard deviation of normal
 //! samples about sigma^2 / 2n, e.g. Kendall & Stuart, "The Advanced Theory of Statistics", volume 1, chapter 10; of medians,
-//! `factor.rs`. quadrature, ccdclip, crreject, pclip, nkeep: IRAF's imcombine; winsorised: Siril (its 1.134 is that of PixInsight).
+//! `factor.rs`. quadrature, ccdclip, crreject, pclip, nkeep: IRAF's imcombine; gesd: Rosner, Technometrics 25 (1983) 165, and the
+//! NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.17.3; winsorised, linfit: Siril (its 1.134 is that of PixInsight).
 
 mod clip;
 mod cpu;
 mod dragons;
 mod factor;
+mod gesd;
 mod left;
 mod levels;
 mod limits;
+mod linfit;
 mod madclip;
 mod method;
 mod network;
@@ -108,8 +120,10 @@ pub(crate) mod wgsl;
 pub(crate) use clip::minmax_part;
 pub(crate) use cpu::{BLOCK, Cube, Scratch, Shares, accumulate, counts, ordered, quotient, stream};
 pub(crate) use factor::{lmedian_factor, median_factor, percentile_factor};
+pub(crate) use gesd::{critical_values, most_outliers};
 pub(crate) use levels::{Affine, Levels, MAX_LEVELS, NO_DATA};
 pub(crate) use limits::{FOUND, OF_WINSORISED, WINSOR, between, percentile_place};
+pub(crate) use linfit::LEAST_OF_LINE;
 pub(crate) use madclip::SIGMA_OF_MAD;
 pub use method::{Clip, Combine, DetectorNoise, Flavour, Percent, Reject};
 pub(crate) use method::{Errors, Keep, MOST_PASSES, Method};
@@ -235,6 +249,8 @@ pub(crate) struct Task<'a, T> {
     /// One per frame.
     pub affine: &'a [Affine],
     pub levels: &'a Levels,
+    /// Of gesd, by number of samples.
+    pub critical: &'a [f64],
     /// Whether a sample can be non-finite at all.
     pub nonfinite: bool,
     pub shares: Shares<'a>,

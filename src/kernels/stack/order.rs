@@ -7,8 +7,10 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::Range as Places;
+
 use super::clip::{Range, all, choose};
-use super::cpu::{BLOCK, Row, Samples, part};
+use super::cpu::{BLOCK, Row, Samples, all_if, part};
 use super::limits::between;
 use super::network::{Round, Step, Wants, rounds};
 use crate::real::Real;
@@ -31,11 +33,13 @@ pub(super) struct Order<T> {
     width: usize,
     /// The samples of one pixel.
     spare: Vec<T>,
+    /// Those that are left of one, and how many equal ones were met.
+    there: Vec<(T, u32)>,
 }
 
 impl<T> Default for Order<T> {
     fn default() -> Self {
-        Order { rows: Vec::new(), frames: 0, width: GROUP, spare: Vec::new() }
+        Order { rows: Vec::new(), frames: 0, width: GROUP, spare: Vec::new(), there: Vec::new() }
     }
 }
 
@@ -228,7 +232,7 @@ impl<T: Real> Order<T> {
 
     /// Puts the used samples of one pixel in order anew. Returns where they are.
     pub(super) fn again(&mut self, samples: &Samples<'_, T>, used: &[Row<u32>], pixel: usize) -> (u32, u32) {
-        let Order { rows, frames, width, spare } = self;
+        let Order { rows, frames, width, spare, .. } = self;
         spare.clear();
         for (f, used) in used.iter().enumerate() {
             if used[pixel] != 0 {
@@ -241,6 +245,49 @@ impl<T: Real> Order<T> {
             rows[part * *frames + k * *width + pixel - part] = *x;
         }
         (0, spare.len() as u32)
+    }
+
+    /// Takes samples out of these places of a pixel; what stays, by its place and value, closes up. Returns where it ends.
+    #[inline(always)]
+    pub(super) fn sift(&mut self, pixel: usize, places: Places<u32>, mut stays: impl FnMut(u32, f64) -> bool) -> u32 {
+        let part = pixel / self.width * self.width;
+        let column = &mut self.rows[part * self.frames + pixel - part..];
+        let mut end = places.start;
+        for place in places {
+            let y = column[place as usize * self.width];
+            if stays(place, y.to_f64()) {
+                column[end as usize * self.width] = y;
+                end += 1;
+            }
+        }
+        end
+    }
+
+    /// `left` become, for one pixel, the words `used` of the samples at these places; of equal ones those of the first frames.
+    pub(super) fn look_up(
+        &mut self,
+        samples: &Samples<'_, T>,
+        places: Places<u32>,
+        used: &[Row<u32>],
+        left: &mut [Row<u32>],
+        pixel: usize,
+    ) {
+        let mut there = std::mem::take(&mut self.there);
+        let column = self.column(pixel / GROUP * GROUP);
+        there.clear();
+        there.extend(places.map(|k| (column.at(k, pixel % GROUP), 0)));
+        for (f, (used, left)) in used.iter().zip(left).enumerate() {
+            left[pixel] = 0;
+            let key = samples.keys::<1>(f, pixel)[0];
+            let first = there.partition_point(|(x, _)| *x < key);
+            let equal = there.get_mut(first).filter(|(x, _)| used[pixel] != 0 && *x == key);
+            let Some((_, met)) = equal else { continue };
+            // Of equal ones the first counts how many were met.
+            let next = first + *met as usize;
+            *met += 1;
+            left[pixel] = there.get(next).map_or(0, |(x, _)| all_if(*x == key));
+        }
+        self.there = there;
     }
 
     /// The smallest and the largest in the range; nothing lies between them if it is empty.

@@ -68,15 +68,15 @@ pub struct ExplainedSample {
     pub weight: Option<f64>,
 }
 
-/// One pass of the rejection.
+/// One pass of the rejection; of gesd each test, to the first behind all that count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ExplainedPass {
     /// Samples that were in before it.
     pub samples: usize,
-    /// What they were clipped about; `None` for minmax.
+    /// What they were clipped about; `None` for minmax. Of a line its value at the middle rank.
     pub centre: Option<f64>,
-    /// Standard deviation of the samples, where the clipping is by that.
+    /// Standard deviation of the samples, where the clipping is by that; of a line the mean absolute deviation.
     pub spread: Option<f64>,
     /// The lowest and the highest value that stay, where they are the same for all samples.
     pub limits: Option<[f64; 2]>,

@@ -4,8 +4,9 @@
 use super::{ExplainedPass, Fate, Plan};
 use crate::dtype::DType;
 use crate::kernels::stack::{
-    Affine, Clip, FOUND, Flavour, Keep, Levels, MOST_PASSES, Method, OF_WINSORISED, Reject, SIGMA_OF_MAD, WINSOR,
-    accumulate, between, midpoint, minmax_part, percentile_place, quotient,
+    Affine, Clip, FOUND, Flavour, Keep, LEAST_OF_LINE, Levels, MOST_PASSES, Method, OF_WINSORISED, Reject,
+    SIGMA_OF_MAD, WINSOR, accumulate, between, critical_values, midpoint, minmax_part, most_outliers, percentile_place,
+    quotient,
 };
 use crate::real::Real;
 
@@ -86,6 +87,8 @@ impl Walk {
                 });
             }
             Reject::Winsorised(clip) => self.clip_by_limits(clip.passes(), |sorted| by_winsorised(sorted, &clip)),
+            Reject::LinFit(clip) => self.clip_by_line(&clip),
+            Reject::Gesd { outliers, significance } => self.clip_by_test(outliers, significance),
             Reject::PClip { lsigma, hsigma, at } => self.clip_by_limits(1, |sorted| {
                 let (centre, rest) = middle(sorted);
                 let place = percentile_place(sorted.len(), at);
@@ -171,6 +174,94 @@ impl Walk {
             self.passes.push(ExplainedPass { samples, centre: Some(centre), spread, limits, low, high });
             if low + high == 0 {
                 break;
+            }
+        }
+    }
+
+    /// Passes that each fit a line to the samples that are in, over their ranks.
+    fn clip_by_line(&mut self, clip: &Clip) {
+        for number in 1..=clip.passes() as usize {
+            let left = self.left();
+            let n = left.len();
+            if n < LEAST_OF_LINE as usize {
+                break;
+            }
+            let ranks = || (0..n).map(|k| k as f64 - 0.5 * (n as f64 - 1.0));
+            // Differences from a sample in the middle.
+            let pivot = self.values[left[(n - 1) / 2]];
+            let apart: Vec<f64> = left.iter().map(|&f| self.values[f] - pivot).collect();
+            let mean = apart.iter().sum::<f64>() / n as f64;
+            let slope =
+                apart.iter().zip(ranks()).map(|(d, k)| d * k).sum::<f64>() / ranks().map(|k| k * k).sum::<f64>();
+            let off: Vec<f64> = apart.iter().zip(ranks()).map(|(d, k)| (d - mean) - slope * k).collect();
+            let spread = off.iter().map(|far| far.abs()).sum::<f64>() / n as f64;
+            let (below, above) = (clip.lsigma * spread, clip.hsigma * spread);
+            let mut outside: Vec<(bool, bool)> = off.iter().map(|&far| (-far > below, far > above)).collect();
+            // Of equal samples those of the first frames stay.
+            let mut rest = &mut outside[..];
+            for equal in left.chunk_by(|&a, &b| self.values[a] == self.values[b]) {
+                let (these, others) = rest.split_at_mut(equal.len());
+                these.sort_by_key(|&(low, high)| low | high);
+                rest = others;
+            }
+            let (low, high) = self.drop(&left, &outside, number);
+            let centre = Some(pivot + mean);
+            self.passes.push(ExplainedPass { samples: n, centre, spread: Some(spread), limits: None, low, high });
+            if low + high == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Tests of the sample farthest from the mean of those that remain; each is a pass, to the first behind all that count.
+    fn clip_by_test(&mut self, outliers: f64, significance: f64) {
+        let left = self.left();
+        let n = left.len();
+        let critical = critical_values(n, significance);
+        let pivot = self.values[left[(n - 1) / 2]];
+        let sorted: Vec<f64> = left.iter().map(|&f| self.values[f] - pivot).collect();
+        // Where what remains begins and ends, after each test.
+        let (mut ends, mut found) = (vec![(0, n)], 0);
+        for test in 1..=most_outliers(n, outliers) {
+            let (lo, hi) = ends[test - 1];
+            let remain = &sorted[lo..hi];
+            let m = remain.len() as f64;
+            let (sum, squares) = remain.iter().fold((0.0, 0.0), |(sum, squares), d| (sum + d, squares + d * d));
+            let (under, over) = (sum - m * remain[0], m * remain[remain.len() - 1] - sum);
+            let is_over = over > under;
+            let spread = ((m * squares - sum * sum).max(0.0) / (m * (m - 1.0))).sqrt();
+            let limit = critical[remain.len()] * spread;
+            if under.max(over) / m > limit {
+                found = test;
+            }
+            ends.push(if is_over { (lo, hi - 1) } else { (lo + 1, hi) });
+            let centre = pivot + sum / m;
+            self.passes.push(ExplainedPass {
+                samples: remain.len(),
+                centre: Some(centre),
+                spread: Some(spread),
+                limits: Some([centre - limit, centre + limit]),
+                low: usize::from(!is_over),
+                high: usize::from(is_over),
+            });
+        }
+        self.passes.truncate(found + 1);
+        if let Some(pass) = self.passes.get_mut(found) {
+            (pass.low, pass.high) = (0, 0);
+        }
+        for (test, pair) in ends[..=found].windows(2).enumerate() {
+            let ((lo, hi), after) = (pair[0], pair[1]);
+            if after.0 > lo {
+                self.fates[left[lo]] = Fate::Low(test + 1);
+            } else {
+                self.fates[left[hi - 1]] = Fate::High(test + 1);
+            }
+        }
+        // What is equal to one that is left is left too.
+        let (lo, hi) = ends[found];
+        for &f in &left {
+            if self.values[f] == self.values[left[lo]] || self.values[f] == self.values[left[hi - 1]] {
+                self.fates[f] = Fate::Kept;
             }
         }
     }

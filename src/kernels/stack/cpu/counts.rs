@@ -11,6 +11,7 @@ use super::combine::share;
 use super::samples::BLOCK;
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::stack::clip::{Lanes, minmax_part};
+use crate::kernels::stack::gesd::{self, Sides, Test};
 use crate::kernels::stack::left::Left;
 use crate::kernels::stack::order::{Column, GROUP, sort};
 use crate::kernels::stack::sigclip::{Sums, narrow};
@@ -48,7 +49,7 @@ pub(crate) fn fits<T: Real>(method: &Method, frames: usize) -> bool {
     T::DTYPE == DType::F32
         && method.flavour == Flavour::Stable
         && method.errors == Errors::Scatter
-        && !matches!(method.reject, Reject::VarClip(_))
+        && !matches!(method.reject, Reject::VarClip(_) | Reject::LinFit(_))
         && combines
         && method.keep == Keep::default()
         && !method.uneven
@@ -63,12 +64,13 @@ pub(crate) struct Keys {
     /// `frames` rows of the block.
     block: Vec<u16>,
     factors: Vec<f64>,
+    sides: Sides,
 }
 
 impl Keys {
     /// Bytes for pieces of so many pixels.
-    pub(crate) fn bytes(frames: usize, pixels: usize) -> usize {
-        frames * (2 * (pixels + BLOCK) + size_of::<f64>())
+    pub(crate) fn bytes(frames: usize, pixels: usize, reject: &Reject) -> usize {
+        frames * (2 * (pixels + BLOCK) + size_of::<f64>()) + Sides::bytes(frames, reject)
     }
 }
 
@@ -79,6 +81,8 @@ pub(crate) struct Counts<'a, T, F> {
     pub frames: usize,
     pub form: Form,
     pub method: &'a Method,
+    /// Of gesd, by number of samples.
+    pub critical: &'a [f64],
     pub keys: &'a mut Keys,
     pub out: Out<'a, T>,
 }
@@ -91,7 +95,7 @@ pub(crate) fn counts<'b, T: Real, F: Fn(usize) -> &'b [u8]>(counts: Counts<'_, T
 impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
     #[inline(always)]
     fn run(self) {
-        let Counts { frame, frames, form, method, keys, mut out } = self;
+        let Counts { frame, frames, form, method, critical, keys, mut out } = self;
         let n = out.data.len();
         let stride = n.next_multiple_of(BLOCK);
         keys.piece.resize(frames * stride, 0);
@@ -118,7 +122,8 @@ impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
                 }
                 for from in (0..width).step_by(GROUP) {
                     let column = Column::new(&keys.block[from..], width);
-                    pixels.of_counts(column, part + from, (frames, form), method, &keys.factors);
+                    let known = Known { frames, form, method, critical, factors: &keys.factors };
+                    pixels.of_counts(column, part + from, known, &mut keys.sides);
                 }
             }
             pixels.store(start, &mut out);
@@ -126,17 +131,21 @@ impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
     }
 }
 
+/// What is the same for all pixels of a run.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    frames: usize,
+    form: Form,
+    method: &'a Method,
+    critical: &'a [f64],
+    factors: &'a [f64],
+}
+
 impl Pixels {
     /// A group of pixels.
     #[inline(always)]
-    fn of_counts(
-        &mut self,
-        column: Column<'_, u16>,
-        from: usize,
-        (frames, form): (usize, Form),
-        method: &Method,
-        factors: &[f64],
-    ) {
+    fn of_counts(&mut self, column: Column<'_, u16>, from: usize, known: Known<'_>, sides: &mut Sides) {
+        let Known { frames, form, method, critical, factors } = known;
         let all = Left { lo: [0.0; GROUP], hi: [frames as f64; GROUP] };
         let sums = match &method.reject {
             Reject::SigClip(clip) => narrow(column, clip, all),
@@ -154,7 +163,11 @@ impl Pixels {
                 }
                 Sums::of(column, left)
             }
-            Reject::None | Reject::VarClip(_) => Sums::of(column, all),
+            Reject::Gesd { outliers, .. } => {
+                let test = Test { part: *outliers, critical };
+                Sums::of(column, gesd::narrow(column, test, sides, all))
+            }
+            Reject::None | Reject::VarClip(_) | Reject::LinFit(_) => Sums::of(column, all),
             other => Sums::of(column, limits::narrow(column, other, form.offset, all)),
         };
         let Left { lo, hi } = sums.left;

@@ -81,6 +81,7 @@ impl Frames {
             method: &Method { combine, reject, flavour: Flavour::Dragons, errors, ..Method::default() },
             affine,
             levels: &Levels::default(),
+            critical: &[],
             nonfinite: true,
             shares: Shares { of: &of, variables: usize::from(!of.is_empty()) },
             uneven: crate::kernels::stack::Uneven::default(),
