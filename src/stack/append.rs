@@ -208,7 +208,7 @@ impl Stack {
         let pixel =
             Running::BYTES + threads * (2 * size_of::<T>() + 4) + 2 * Tile::<T>::bytes(outputs(&plan.products)) + 16;
         let unit = planes.iter().map(Plane::band).max().unwrap_or(1);
-        let size = (self.settings.memory as usize / 2 / pixel).min(BAND).max(1).next_multiple_of(unit);
+        let size = (self.settings.memory as usize / 2 / pixel).clamp(1, BAND).next_multiple_of(unit);
         let (targets, _) = plan.targets(first);
         let mut sums = [Sum::default(); PLANES.len()];
         let mut tile = Tile::<T>::default();

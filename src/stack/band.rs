@@ -157,7 +157,7 @@ mod tests {
             for number in 1..=of {
                 let range = Band::new(number, of).unwrap().pixels(pixels, row);
                 assert_eq!(range.start, end);
-                assert!(range.start % row == 0);
+                assert!(range.start.is_multiple_of(row));
                 end = range.end;
             }
             assert_eq!(end, pixels);

@@ -10,10 +10,3 @@ pub(crate) struct Uneven<'a> {
     /// Bits that come out only where such a part of the weight has them.
     pub fractions: &'a [(u32, f64)],
 }
-
-impl Uneven<'_> {
-    /// Whether there is anything of it.
-    pub(crate) fn is_any(&self) -> bool {
-        !(self.weights.is_empty() && self.exposures.is_empty() && self.fractions.is_empty())
-    }
-}
