@@ -76,8 +76,6 @@ pub(crate) struct Stacking<'a> {
     /// One per frame.
     pub affine: &'a [Affine],
     pub levels: Levels,
-    /// Critical values of a rejection that tests, by number of samples.
-    pub critical: Vec<f64>,
     /// Use the frames' variances.
     pub variance: bool,
     /// Use the frames' masks.

@@ -387,7 +387,6 @@ impl Stack {
                 }),
                 affine: &plan.affine,
                 levels: self.hierarchy.kernel(),
-                critical: plan.method.reject.critical(plan.affine.len()),
                 variance: plan.variance,
                 mask: plan.mask,
                 nonfinite: plan.nonfinite,

@@ -30,7 +30,7 @@ IRAF = [  # frames, reject, further parameters
     (20, "crreject", {"snoise": 0.02}),
 ]
 SIRIL = [(11, 3, 3), (11, 1.5, 2), (20, 2.5, 2)]  # frames, low, high
-LINE = [(11, 3, 3), (11, 1.5, 2), (11, 5, 3), (20, 3, 3), (20, 1.5, 2), (20, 5, 3)]  # the same
+LINE = [(11, 3, 3), (11, 1.6, 2), (11, 5, 3), (20, 3, 3), (20, 1.6, 2), (20, 5, 3)]  # the same
 TEST = [(11, 0.3, 0.05), (11, 0.5, 0.2), (20, 0.3, 0.05), (20, 0.5, 0.2)]  # frames, part, significance
 
 

@@ -159,6 +159,8 @@ pub(crate) struct Run<'a, T> {
     desks: Mutex<Vec<Desk<T>>>,
     /// Words of pieces whose results stay in memory, before they are narrowed.
     words: Mutex<Vec<[Vec<u32>; WORDS]>>,
+    /// Critical values of a rejection that tests, by number of samples.
+    critical: Vec<f64>,
     /// Whether the masks of an expression are 16-bit words in memory.
     short: bool,
     /// Bytes of all desks.
@@ -230,6 +232,10 @@ impl<'a, T: Real + Default> Run<'a, T> {
             if program.masks.iter().all(|&mask| job.inputs[mask].values::<u16>(0..0).is_some()));
         let cube = piece;
         let piece = if stored > 0 { stored } else { piece };
+        let critical = match &job.work {
+            Work::Stack(stack) => stack.method.reject.critical(stack.count()),
+            Work::Expr(_) => Vec::new(),
+        };
         Ok(Run {
             engine,
             job,
@@ -240,6 +246,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             next: 0..0,
             desks,
             words,
+            critical,
             short,
             desk_bytes,
             staged,
@@ -453,7 +460,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         affine: stack.affine,
                         uneven: stack.uneven,
                         levels: &stack.levels,
-                        critical: &stack.critical,
+                        critical: &self.critical,
                         nonfinite: stack.nonfinite,
                         shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
                         scratch,
@@ -494,7 +501,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     frames: stack.count(),
                     form,
                     method,
-                    critical: &stack.critical,
+                    critical: &self.critical,
                     keys,
                     out,
                 });
