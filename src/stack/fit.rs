@@ -1,7 +1,7 @@
 //! The factor, the offset, or both, that bring the pixels of one frame nearest to those of another, by least squares.
 //!
-//! With y_p of the first frame and x_p of another, p over the pixels that are good in both, as DRAGONS' `stackFrames` has it
-//! when it scales and shifts by a statistics section: the sum of (y_p - (s x_p + z))^2 is least for
+//! With y_p of the first frame and x_p of another, p over the pixels that are good in both, the sum of (y_p - (s x_p + z))^2 is
+//! least for (e.g. Bevington & Robinson, "Data Reduction and Error Analysis", chapter 6)
 //!
 //! | | s | z |
 //! |---|---|---|
