@@ -92,7 +92,13 @@ impl Stats {
             json["device_seconds"] = serde_json::json!({ "upload": upload, "kernels": kernels, "readback": readback });
         }
         if !self.factors.is_empty() {
-            let one = |f: &Factors| serde_json::json!({ "extver": f.extver, "scale": f.scale, "zero": f.zero, "weight": f.weight });
+            let one = |f: &Factors| {
+                let mut one = serde_json::json!({ "extver": f.extver, "scale": f.scale, "zero": f.zero });
+                if !f.weight.is_empty() {
+                    one["weight"] = f.weight.clone().into();
+                }
+                one
+            };
             json["factors"] = self.factors.iter().map(one).collect();
         }
         json

@@ -150,10 +150,15 @@ impl Engine {
 
     /// The CPU engine that takes over where this one cannot go on.
     pub(crate) fn cpu_twin(&self) -> Result<Engine> {
+        self.threads().map(Engine::Cpu)
+    }
+
+    /// Its threads, as a CPU engine has them.
+    pub(crate) fn threads(&self) -> Result<CpuEngine> {
         match self {
-            Engine::Cpu(c) => Ok(Engine::Cpu(c.clone())),
+            Engine::Cpu(c) => Ok(c.clone()),
             #[cfg(feature = "gpu")]
-            Engine::Gpu(g) => Ok(Engine::Cpu(CpuEngine::new(g.threads())?)),
+            Engine::Gpu(g) => CpuEngine::new(g.threads()),
         }
     }
 }

@@ -120,11 +120,7 @@ impl Stack {
             writer.cancel(self.settings.cancel.clone());
         }
         let (mut first, mut negative) = (0, 0);
-        let cpu = match engine.cpu_twin()? {
-            Engine::Cpu(cpu) => cpu,
-            #[cfg(feature = "gpu")]
-            Engine::Gpu(_) => unreachable!("the twin is a CPU"),
-        };
+        let cpu = engine.threads()?;
         for (extension, plan) in plans.iter().enumerate() {
             let target = (&mut out, &mut next);
             let before = before.as_ref();
