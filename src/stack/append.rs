@@ -177,7 +177,11 @@ impl Stack {
             let why = "append propagates variances, and a frame has none (--gain and --read-noise make one)";
             return Err(Error::Parameter(why.into()));
         }
-        let plan = plans.iter().map(|plan| format!("{} {:?} {}", plan.ver, plan.shape, plan.compute.name()));
+        let plan = plans.iter().map(|plan| {
+            let mask = plan.mask_out.map_or("no mask", DType::name);
+            let unit = plan.unit.as_ref().map_or("no unit", |unit| unit.as_str());
+            format!("{} {:?} {} in {unit}, {mask}", plan.ver, plan.shape, plan.compute.name())
+        });
         let masks = if self.use_mask { self.hierarchy.describe(&Default::default()) } else { "no masks".into() };
         Ok(format!("{}; {masks}; {}", self.combine.name(), plan.collect::<Vec<_>>().join("; ")))
     }

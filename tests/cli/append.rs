@@ -112,6 +112,27 @@ fn a_state_of_something_else_is_refused() {
     refused(&["--weight", "2"], &["append has no weights"]);
     refused(&["--compress", "gzip"], &["does not compress"]);
     night(dir.path(), 3..4, &["-o", "s", "--append", "s"]).failed(&["one file"]);
+    // A narrower mask would lose bits, and another unit has other numbers.
+    let image = |f: usize, dq: Pixels, unit: &str| {
+        let shape = [17, 23];
+        let reals = |of: f32| Pixels::from(support::filled(&shape, |i| of + i as f32));
+        let name = format!("g{f}.fits");
+        let images: Vec<_> = (1..=2)
+            .flat_map(|ver| [("SCI", ver, reals(1.0)), ("VAR", ver, reals(2.0)), ("DQ", ver, dq.clone())])
+            .collect();
+        write_images(&dir.path().join(&name), &images);
+        if !unit.is_empty() {
+            run(dir.path(), ["header", &name, "--hdu", "1", "--set", &format!("BUNIT={unit}"), "-o", "u.fits"]).ok();
+            fs::rename(dir.path().join("u.fits"), dir.path().join(&name)).unwrap();
+        }
+        name
+    };
+    let masks = |bits: u16| Pixels::from(support::filled(&[17, 23], |_| bits));
+    let bytes = Pixels::from(support::filled(&[17, 23], |_| 1u8));
+    for (name, said) in [(image(0, bytes, ""), "uint8"), (image(1, masks(1), "electron"), "in electron")] {
+        run(dir.path(), ["stack", &name, "-o", "no.fits", "--append", "s", "--engine", "cpu"])
+            .failed(&["it is of mean", said]);
+    }
     // What is no state.
     fs::copy(dir.path().join("f0.fits"), dir.path().join("t")).unwrap();
     night(dir.path(), 3..4, &["-o", "no.fits", "--append", "t"]).failed(&["t", "no state"]);
