@@ -31,26 +31,37 @@ pub(super) fn linfit<T: Real>(
     let (mut low, mut high) = ([0u32; BLOCK], [0u32; BLOCK]);
     for start in (0..BLOCK).step_by(GROUP) {
         for _ in 0..clip.passes() {
-            let line = Line::of(order.column(start), &Left::of(range, start), clip);
+            let left = Left::of(range, start);
+            let line = Line::of(order.column(start), &left, clip);
             let beyond = line.beyond();
+            if beyond == 0 {
+                break;
+            }
+            let (below, above) = line.out(order.column(start), &left);
             for i in (0..GROUP).filter(|i| beyond >> i & 1 == 1) {
-                let (at, places) = (start + i, range.lo[start + i]..range.hi[start + i]);
-                let (mut below, mut above) = (0, 0);
-                let end = order.sift(at, places, |place, y| {
+                let at = start + i;
+                let stays = |place: u32, y: f64| {
                     let far = line.apart(i, f64::from(place), y);
-                    let out = (-far > line.below[i], far > line.above[i]);
-                    below += u32::from(out.0);
-                    above += u32::from(out.1);
-                    !(out.0 | out.1)
-                });
-                (low[at], high[at], range.hi[at]) = (low[at] + below, high[at] + above, end);
-                if range.lo[at] >= end {
+                    !((-far > line.below[i]) | (far > line.above[i]))
+                };
+                (low[at], high[at]) = (low[at] + below[i] as u32, high[at] + above[i] as u32);
+                // Mostly what is out is at the ends.
+                let mut places = range.lo[at]..range.hi[at];
+                let want = places.len() as u32 - (below[i] + above[i]) as u32;
+                while places.len() as u32 > want && !stays(places.start, order.at(places.start, at).number()) {
+                    places.start += 1;
+                }
+                while places.len() as u32 > want && !stays(places.end - 1, order.at(places.end - 1, at).number()) {
+                    places.end -= 1;
+                }
+                if places.len() as u32 > want {
+                    places.end = order.sift(at, places.clone(), stays);
+                }
+                (range.lo[at], range.hi[at]) = (places.start, places.end);
+                if places.is_empty() {
                     // Everything is out, so nothing is, and that is the end of it.
                     (low[at], high[at]) = (0, 0);
                 }
-            }
-            if beyond == 0 {
-                break;
             }
         }
         for at in start..start + GROUP {
@@ -142,6 +153,23 @@ impl Line {
         }
         (self.least, self.most) = (least, most);
         self
+    }
+
+    /// How many samples of each pixel are too far below the line, and too far above it.
+    #[inline(always)]
+    fn out<K: Ordered>(&self, column: Column<'_, K>, left: &Left) -> (Lanes, Lanes) {
+        let (mut below, mut above) = ([0f64; GROUP], [0f64; GROUP]);
+        let rows = left.rows();
+        for k in rows.some.clone() {
+            let (row, place) = (column.row(k), k as f64);
+            let whole = rows.every.contains(&k);
+            for i in 0..GROUP {
+                let far = only(self.apart(i, place, row[i].number()), inside(left, whole, place, i));
+                below[i] += choose(all(-far > self.below[i]), 1.0, 0.0);
+                above[i] += choose(all(far > self.above[i]), 1.0, 0.0);
+            }
+        }
+        (below, above)
     }
 
     /// A sample less the line at its place.
