@@ -7,6 +7,12 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An error once this flag is true.
+pub(crate) fn unless_cancelled(flag: Option<&AtomicBool>) -> Result<()> {
+    if flag.is_some_and(|flag| flag.load(Ordering::Relaxed)) { Err(Error::Interrupted) } else { Ok(()) }
+}
 
 /// What a function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
 use crate::dtype::DType;
+use crate::error::unless_cancelled;
 use crate::fits::{Compression, FitsFile, FitsWriter};
 use crate::plane::Plane;
 use crate::real::Real;
@@ -118,10 +119,7 @@ pub(crate) fn spooled<'a>(planes: &'a [Plane], settings: &Settings) -> Result<Co
         return Ok(Cow::Borrowed(planes));
     }
     let band = planes.iter().filter(|p| !p.is_plain()).map(|p| p.band()).max().unwrap_or(0);
-    let one = |p: &Plane| match &settings.cancel {
-        Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
-        _ => p.spooled(),
-    };
+    let one = |p: &Plane| unless_cancelled(settings.cancel.as_deref()).and_then(|()| p.spooled());
     // Each thread holds a band and what decodes it.
     let held = (rayon::current_num_threads() * band * PIXEL_BYTES / 2) as u64;
     let done: Result<Vec<_>> =

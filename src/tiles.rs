@@ -10,12 +10,13 @@
 //! fails too, computed by the CPU, with one warning.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{channel, sync_channel};
 use std::time::Instant;
 
 use crate::arrays::Room;
 use crate::engine::{CpuEngine, CpuRun, Engine, Runner};
+use crate::error::unless_cancelled;
 use crate::kernels::expr::Program;
 use crate::kernels::stack::{Affine, Levels, Method, Shares, Tally, Uneven};
 use crate::plane::Plane;
@@ -277,10 +278,7 @@ pub(crate) struct Control<'a> {
 
 impl Control<'_> {
     pub(crate) fn check(&self) -> Result<()> {
-        match self.cancel {
-            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
-            _ => Ok(()),
-        }
+        unless_cancelled(self.cancel)
     }
 }
 

@@ -150,11 +150,11 @@ impl Engine {
 
     /// The CPU engine that takes over where this one cannot go on.
     pub(crate) fn cpu_twin(&self) -> Result<Engine> {
-        self.threads().map(Engine::Cpu)
+        self.twin().map(Engine::Cpu)
     }
 
-    /// Its threads, as a CPU engine has them.
-    pub(crate) fn threads(&self) -> Result<CpuEngine> {
+    /// The same, as what it is.
+    pub(crate) fn twin(&self) -> Result<CpuEngine> {
         match self {
             Engine::Cpu(c) => Ok(c.clone()),
             #[cfg(feature = "gpu")]

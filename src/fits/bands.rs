@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 use tempfile::TempPath;
@@ -22,8 +22,10 @@ use tempfile::TempPath;
 use super::cards;
 use super::checksum::Sum;
 use super::header::Header;
-use super::writer::{FitsWriter, HduSpec, Laid, Output, Slot, check_target, folder_of, reserve, temporary};
-use crate::error::show;
+use super::writer::{
+    FitsWriter, HduSpec, Laid, Output, Slot, check_target, folder_of, reserve, sync_folder, temporary,
+};
+use crate::error::{show, unless_cancelled};
 use crate::{Error, Result};
 
 /// Bytes that are read at once.
@@ -191,13 +193,6 @@ fn same_headers(file: &File, slots: &[Slot], part: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The rename must reach the disk too. Not every file system can sync a folder.
-fn sync_folder(path: &Path) {
-    if let Ok(folder) = File::open(folder_of(path)) {
-        let _ = folder.sync_all();
-    }
 }
 
 /// What a band wrote to one image.
@@ -378,9 +373,7 @@ fn checked_sum(file: &File, pieces: &[(&Record, &Piece)], part: &Path, cancel: O
         let mut sum = Sum::default();
         let mut at = piece.written.start;
         while at < piece.written.end {
-            if cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
-                return Err(Error::Interrupted);
-            }
+            unless_cancelled(cancel)?;
             let n = (piece.written.end - at).min(PIECE as u64) as usize;
             file.read_exact_at(&mut bytes[..n], piece.data + at).map_err(Error::io(part, "cannot read"))?;
             sum.add(at, &bytes[..n]);

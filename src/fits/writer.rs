@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tempfile::NamedTempFile;
 
@@ -23,6 +23,7 @@ use super::pack::{Compression, Packer};
 use super::raw::RawHdu;
 use super::syncer::Syncer;
 use crate::dtype::{DType, PixelFormat};
+use crate::error::unless_cancelled;
 use crate::pixels::Pixels;
 use crate::{Error, Result};
 
@@ -115,7 +116,7 @@ impl Output {
 
 /// A FITS file being written.
 pub struct FitsWriter {
-    pub(super) file: Output,
+    file: Output,
     target: PathBuf,
     overwrite: bool,
     pub(super) slots: Vec<Slot>,
@@ -245,14 +246,11 @@ impl FitsWriter {
         self.cancel = flag;
     }
 
-    pub(super) fn check_cancel(&self) -> Result<()> {
-        match &self.cancel {
-            Some(flag) if flag.load(Ordering::Relaxed) => Err(Error::Interrupted),
-            _ => Ok(()),
-        }
+    fn check_cancel(&self) -> Result<()> {
+        unless_cancelled(self.cancel.as_deref())
     }
 
-    pub(super) fn failed(&self, e: io::Error) -> Error {
+    fn failed(&self, e: io::Error) -> Error {
         Error::io(&self.target, "cannot write")(e)
     }
 
@@ -340,10 +338,7 @@ impl FitsWriter {
             Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => return Err(Error::Exists { path: target }),
             Err(e) => return Err(Error::io(&target, "cannot rename the finished output")(e.error)),
         }
-        // The rename must reach the disk too. Not every file system can sync a folder.
-        if let Ok(folder) = File::open(folder_of(&target)) {
-            let _ = folder.sync_all();
-        }
+        sync_folder(&target);
         Ok(())
     }
 
@@ -425,9 +420,7 @@ impl Slot {
         let mut sum = Sum::default();
         let mut at = range.start;
         while at < range.end {
-            if cancel.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
-                return Err(Error::Interrupted);
-            }
+            unless_cancelled(cancel)?;
             let end = range.end.min(at + PIECE as u64);
             let bytes = reader.get(at, end)?;
             let own = raw.padded().end.clamp(at, end) - at;
@@ -492,6 +485,13 @@ fn sweep(folder: &Path, prefix: &str) {
             // If it cannot be removed it is only untidy.
             let _ = std::fs::remove_file(entry.path());
         }
+    }
+}
+
+/// A rename must reach the disk too. Not every file system can sync a folder.
+pub(super) fn sync_folder(path: &Path) {
+    if let Ok(folder) = File::open(folder_of(path)) {
+        let _ = folder.sync_all();
     }
 }
 

@@ -7,12 +7,12 @@
 //! was interrupted can be repeated as it was.
 
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
 use rayon::prelude::*;
 
+use super::band::identity;
 use super::maps::{Map, outputs};
 use super::plan::Plan;
 use super::{Combine, Flavour, Level, Reject, Stack, images, read_so_far};
@@ -85,7 +85,11 @@ impl Stack {
         refuse_input(state, self.inputs.iter().filter_map(AstroData::file))?;
         let mut counters = Counters::default();
         let before = State::open(state)?;
-        let names = self.inputs.iter().map(identity).collect::<Result<Vec<String>>>()?;
+        let names = self
+            .inputs
+            .iter()
+            .map(|input| identity(input.path().unwrap_or(Path::new(""))))
+            .collect::<Result<Vec<String>>>()?;
         let is_new = |name: &String| before.as_ref().is_none_or(|state| !state.frames.contains(name));
         let new: Vec<bool> = names.iter().map(is_new).collect();
         let known = new.iter().filter(|new| !**new).count();
@@ -120,7 +124,7 @@ impl Stack {
             writer.cancel(self.settings.cancel.clone());
         }
         let (mut first, mut negative) = (0, 0);
-        let cpu = engine.threads()?;
+        let cpu = engine.twin()?;
         for (extension, plan) in plans.iter().enumerate() {
             let target = (&mut out, &mut next);
             let before = before.as_ref();
@@ -378,15 +382,6 @@ fn bare(phu: &Header) -> Header {
         |key: &str| key.strip_prefix(FRAME).is_some_and(|n| n.len() == 5 && n.bytes().all(|b| b.is_ascii_digit()));
     header.remove_where(|key| key == "NDASTATE" || key == OPTIONS || is_frame(key));
     header
-}
-
-/// Name, size and time of a frame's file.
-fn identity(input: &AstroData) -> Result<String> {
-    let path = input.path().unwrap_or(Path::new(""));
-    let meta = std::fs::metadata(path).map_err(Error::io(path, "cannot look at"))?;
-    // A header has printable characters alone.
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes().escape_ascii();
-    Ok(format!("{} {}.{:09} {name}", meta.len(), meta.mtime(), meta.mtime_nsec()))
 }
 
 /// The names alone.

@@ -137,13 +137,18 @@ impl Stack {
             let _ = write!(text, " {:?}", (shape, compute, variance, mask, nonfinite, method, affine, counted));
             for plane in &plan.planes().0 {
                 let Some(section) = plane.section() else { continue };
-                let path = section.mapping().path();
-                let meta = std::fs::metadata(path).map_err(Error::io(path, "cannot look at"))?;
-                let _ = write!(text, " {:?} {} {} {}", path.file_name(), meta.len(), meta.mtime(), meta.mtime_nsec());
+                let _ = write!(text, " {}", identity(section.mapping().path())?);
             }
         }
         Ok(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
     }
+}
+
+/// Size, time and name of a file, in printable characters.
+pub(super) fn identity(path: &Path) -> Result<String> {
+    let meta = std::fs::metadata(path).map_err(Error::io(path, "cannot look at"))?;
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes().escape_ascii();
+    Ok(format!("{} {}.{:09} {name}", meta.len(), meta.mtime(), meta.mtime_nsec()))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use super::fit::{Wanted, fit};
 use super::mode::mode;
-use super::{Stack, Weights};
+use super::{PerFrame, Stack, Weights};
 use crate::engine::Engine;
 use crate::fits::Header;
 use crate::kernels::stack::Affine;
@@ -59,13 +59,9 @@ impl FromStr for Level {
             "median" => Ok(Level::Median),
             "mode" => Ok(Level::Mode),
             "fit" => Ok(Level::Fit),
-            _ => match text.strip_prefix('!') {
-                Some(key) if !key.trim().is_empty() => Ok(Level::Keyword(key.trim().to_ascii_uppercase())),
-                Some(_) => Err(wrong()),
-                None => {
-                    let values = text.split(',').map(|word| word.trim().parse().map_err(|_| wrong()));
-                    values.collect::<Result<_>>().map(Level::Values)
-                }
+            _ => match text.parse().map_err(|_| wrong())? {
+                PerFrame::Values(values) => Ok(Level::Values(values)),
+                PerFrame::Keyword(key) => Ok(Level::Keyword(key)),
             },
         }
     }
@@ -224,9 +220,7 @@ impl Stack {
     ) -> Result<Option<Vec<f64>>> {
         let levels: Result<Vec<f64>> = match level {
             None | Some(Level::Values(_) | Level::Fit) => return Ok(None),
-            Some(Level::Keyword(key)) => {
-                containers.iter().zip(&self.inputs).map(|(nd, input)| keyword(key, nd, input.phu())).collect()
-            }
+            Some(Level::Keyword(key)) => self.keywords(key, containers),
             Some(level) => {
                 let named = |(frame, nd)| self.statistic(level, frame, nd, engine);
                 frames.iter().zip(containers).map(named).collect()
@@ -248,10 +242,20 @@ impl Stack {
         }
         let part = self.part(frame)?;
         let one = if *level == Level::Median { part.median(&[]) } else { part.mean(&[]) };
+        let none = || Error::Parameter("the section of the statistics has no pixel".into());
+        self.number(one, engine)?.ok_or_else(none)
+    }
+
+    /// What a collapse comes to, if it is of anything.
+    pub(super) fn number(&self, one: Expr, engine: &Engine) -> Result<Option<f64>> {
         let job = Calculation::of(vec![one]).use_variance(false).use_mask(self.use_mask).ignore_units(true);
         let (result, _) = job.steered(&self.settings).eval(engine)?;
-        let value = result[0].data()?.to_f64();
-        value.into_iter().next().ok_or_else(|| Error::Parameter("the section of the statistics has no pixel".into()))
+        Ok(result[0].data()?.to_f64().into_iter().next())
+    }
+
+    /// The number of a keyword of each frame.
+    pub(super) fn keywords(&self, key: &str, containers: &[NDAstroData]) -> Result<Vec<f64>> {
+        containers.iter().zip(&self.inputs).map(|(nd, input)| keyword(key, nd, input.phu())).collect()
     }
 }
 

@@ -8,14 +8,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::normalise::keyword;
 use super::{Combine, Flavour, Map, Stack};
 use crate::engine::Engine;
 use crate::expr::parts::read_so_far;
 use crate::kernels::stack::{Affine, SIGMA_OF_MAD};
 use crate::nddata::NDAstroData;
 use crate::slice::{Slice, Slices};
-use crate::{Calculation, Error, Expr, Result};
+use crate::{Error, Expr, Result};
 
 /// Pixels that noise is found from, about.
 const MOST: usize = 1 << 20;
@@ -186,18 +185,13 @@ impl Stack {
     fn of_frames(&self, given: &PerFrame, containers: &[NDAstroData]) -> Result<Vec<f64>> {
         match given {
             PerFrame::Values(values) => Ok(values.clone()),
-            PerFrame::Keyword(key) => {
-                containers.iter().zip(&self.inputs).map(|(nd, input)| keyword(key, nd, input.phu())).collect()
-            }
+            PerFrame::Keyword(key) => self.keywords(key, containers),
         }
     }
 
     /// The standard deviation of the noise in the section of a frame.
     fn noise(&self, frame: &Expr, engine: &Engine) -> Result<f64> {
-        let part = match &self.section {
-            Some(section) => frame.slice(section.clone())?,
-            None => frame.clone(),
-        };
+        let part = self.part(frame)?;
         // Of a large frame every so many rows will do.
         let shape = part.shape()?;
         let step = shape.iter().product::<usize>().div_ceil(MOST).max(1);
@@ -207,9 +201,7 @@ impl Stack {
         };
         let of_rows = |of: Slice| Slices::from([Slice::Ellipsis, of]);
         let difference = part.slice(of_rows(Slice::from(1..)))? - part.slice(of_rows(Slice::from(..-1)))?;
-        let job = Calculation::of(vec![difference.abs().median(&[])]).use_variance(false).use_mask(self.use_mask);
-        let (result, _) = job.ignore_units(true).steered(&self.settings).eval(engine)?;
-        let median = result[0].data()?.to_f64().into_iter().next();
+        let median = self.number(difference.abs().median(&[]), engine)?;
         let median = median.ok_or_else(|| Error::Parameter("the section of the noise has no neighbours".into()))?;
         Ok(SIGMA_OF_MAD / std::f64::consts::SQRT_2 * median)
     }
