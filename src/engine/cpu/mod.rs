@@ -471,13 +471,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     && most.load(Ordering::Relaxed)
                 {
                     let (method, affine, levels) = (stack.method, stack.affine, &stack.levels);
-                    let frame = |f| self.bytes(stack, f, &range);
-                    let all = out.part(0..range.len());
-                    let stream = stream::Stream { frame, form, method, affine, levels, sums, out: all };
-                    if let Way::Ordered(..) = self.way {
-                        ordered::ordered(ordered::Ordered { stream, room });
-                    } else {
-                        stream::stream(stream);
+                    let frame: &dyn Fn(usize) -> _ = &|f| self.bytes(stack, f, &range);
+                    if let Some(out) = out.narrow() {
+                        let stream = stream::Stream { frame, form, method, affine, levels, sums, out };
+                        if let Way::Ordered(..) = self.way {
+                            ordered::ordered(ordered::Ordered { stream, room });
+                        } else {
+                            stream::stream(stream);
+                        }
                     }
                     if (sums.rest.len() * BLOCK + sums.again) * 2 > range.len() {
                         most.store(false, Ordering::Relaxed);
@@ -495,16 +496,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
             }
             (Work::Stack(stack), Desk::Counts(keys, form)) => {
                 let frame = |f: usize| stack.frames[f][DATA].and_then(|i| self.job.inputs[i].slice(range.clone()));
-                let (form, method) = (*form, stack.method);
-                counts::counts(counts::Counts {
-                    frame: |f| frame(f).unwrap_or_default(),
-                    frames: stack.count(),
-                    form,
-                    method,
-                    critical: &self.critical,
-                    keys,
-                    out,
-                });
+                let (form, method, critical, frames) = (*form, stack.method, &self.critical, stack.count());
+                let frame: &dyn Fn(usize) -> _ = &|f| frame(f).unwrap_or_default();
+                if let Some(out) = out.narrow() {
+                    counts::counts(counts::Counts { frame, frames, form, method, critical, keys, out });
+                }
             }
             (Work::Expr(program), Desk::Expr(sheet)) => {
                 let lent = expr::Lent {

@@ -131,6 +131,7 @@ pub(crate) use order::midpoint;
 pub(crate) use running::{Frame, Running, Total};
 pub(crate) use uneven::Uneven;
 
+use crate::dtype::DType;
 use crate::kernels::Kernel;
 use crate::real::Real;
 use crate::simd::dispatch;
@@ -157,6 +158,29 @@ pub(crate) struct Out<'a, T> {
     /// Samples rejected, as the flavour counts them.
     pub rejected: &'a mut [u32],
     pub tally: &'a mut Tally,
+}
+
+impl<T: Real> Out<'_, T> {
+    /// The same, if it is f32.
+    pub(crate) fn narrow(&mut self) -> Option<Out<'_, f32>> {
+        if T::DTYPE != DType::F32 {
+            return None;
+        }
+        Some(Out {
+            data: bytemuck::cast_slice_mut(self.data),
+            variance: bytemuck::cast_slice_mut(self.variance),
+            scatter: bytemuck::cast_slice_mut(self.scatter),
+            ratio: bytemuck::cast_slice_mut(self.ratio),
+            weight: bytemuck::cast_slice_mut(self.weight),
+            exposure: bytemuck::cast_slice_mut(self.exposure),
+            mask: self.mask,
+            good: self.good,
+            low: self.low,
+            high: self.high,
+            rejected: self.rejected,
+            tally: self.tally,
+        })
+    }
 }
 
 impl<'a, T> Out<'a, T> {

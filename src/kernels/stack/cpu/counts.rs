@@ -75,24 +75,24 @@ impl Keys {
 }
 
 /// Frames on their way to their result.
-pub(crate) struct Counts<'a, T, F> {
+pub(crate) struct Counts<'a> {
     /// The stored bytes of a frame's piece.
-    pub frame: F,
+    pub frame: &'a dyn Fn(usize) -> &'a [u8],
     pub frames: usize,
     pub form: Form,
     pub method: &'a Method,
     /// Of gesd, by number of samples.
     pub critical: &'a [f64],
     pub keys: &'a mut Keys,
-    pub out: Out<'a, T>,
+    pub out: Out<'a, f32>,
 }
 
 /// The results of a piece.
-pub(crate) fn counts<'b, T: Real, F: Fn(usize) -> &'b [u8]>(counts: Counts<'_, T, F>) {
+pub(crate) fn counts(counts: Counts<'_>) {
     dispatch(counts);
 }
 
-impl<'b, T: Real, F: Fn(usize) -> &'b [u8]> Loop for Counts<'_, T, F> {
+impl Loop for Counts<'_> {
     #[inline(always)]
     fn run(self) {
         let Counts { frame, frames, form, method, critical, keys, mut out } = self;

@@ -81,24 +81,24 @@ impl Room {
 }
 
 /// Frames on their way to their result.
-pub(crate) struct Ordered<'a, T, F> {
-    pub stream: Stream<'a, T, F>,
+pub(crate) struct Ordered<'a> {
+    pub stream: Stream<'a>,
     pub room: &'a mut Room,
 }
 
 /// The results of a piece. What is left over is in `sums.rest`, and was not written.
-pub(crate) fn ordered<'b, T: Real, F: Fn(usize) -> Bytes<'b>>(ordered: Ordered<'_, T, F>) {
+pub(crate) fn ordered(ordered: Ordered<'_>) {
     dispatch(ordered);
 }
 
-impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Ordered<'_, T, F> {
+impl Loop for Ordered<'_> {
     #[inline(always)]
     fn run(self) {
         let Ordered { stream, room } = self;
         let Stream { frame, form, method, affine, levels, sums, mut out } = stream;
         let (n, frames) = (out.data.len(), affine.len());
         // Once: pixels that are summed again go to all of them.
-        let planes: Vec<Bytes<'b>> = (0..frames).map(frame).collect();
+        let planes: Vec<Bytes<'_>> = (0..frames).map(frame).collect();
         // The value of a median is no sum.
         let negative = if method.combine.is_median() {
             sums.take::<false, true>(n, |f| planes[f], form, affine, levels)
@@ -236,7 +236,7 @@ struct Finish<'a> {
 impl Finish<'_> {
     /// Sums what is left of these pixels, and writes what it comes to over what was there.
     #[inline(always)]
-    fn again<T: Real>(&self, sums: &mut Sums, pixels: &mut Vec<Rejected>, out: &mut Out<'_, T>) {
+    fn again(&self, sums: &mut Sums, pixels: &mut Vec<Rejected>, out: &mut Out<'_, f32>) {
         sums.again += pixels.len();
         for left in pixels.drain(..) {
             let (sum, sum2, mask) = self.sums(&left, sums);
@@ -254,7 +254,7 @@ impl Finish<'_> {
             let reals = [(&mut *out.data, value), (&mut *out.variance, variance), (&mut *out.weight, n)];
             for (to, value) in reals {
                 if let Some(to) = to.get_mut(at) {
-                    *to = T::from_f64(value);
+                    *to = value as f32;
                 }
             }
             let (low, high) = (left.lo, left.n - left.hi);

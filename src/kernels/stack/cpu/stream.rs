@@ -96,24 +96,24 @@ impl Sums {
 }
 
 /// Frames on their way to their mean or sum.
-pub(crate) struct Stream<'a, T, F> {
+pub(crate) struct Stream<'a> {
     /// The bytes of a frame.
-    pub frame: F,
+    pub frame: &'a dyn Fn(usize) -> Bytes<'a>,
     pub form: Form,
     pub method: &'a Method,
     /// One per frame.
     pub affine: &'a [Affine],
     pub levels: &'a Levels,
     pub sums: &'a mut Sums,
-    pub out: Out<'a, T>,
+    pub out: Out<'a, f32>,
 }
 
 /// Sums over all frames. What is left over is in `sums.rest`, and was not written.
-pub(crate) fn stream<'b, T: Real, F: Fn(usize) -> Bytes<'b>>(stream: Stream<'_, T, F>) {
+pub(crate) fn stream(stream: Stream<'_>) {
     dispatch(stream);
 }
 
-impl<'b, T: Real, F: Fn(usize) -> Bytes<'b>> Loop for Stream<'_, T, F> {
+impl Loop for Stream<'_> {
     #[inline(always)]
     fn run(self) {
         let Stream { frame, form, method, affine, levels, sums, mut out } = self;
@@ -299,7 +299,7 @@ impl Sums {
 
     /// The results of a block to where they belong.
     #[inline(always)]
-    fn store<T: Real>(&self, start: usize, n: usize, method: &Method, out: &mut Out<'_, T>) {
+    fn store(&self, start: usize, n: usize, method: &Method, out: &mut Out<'_, f32>) {
         let (mut value, mut variance) = ([0f64; BLOCK], [0f64; BLOCK]);
         let mut count = [0f64; BLOCK];
         for i in 0..n {
@@ -310,10 +310,10 @@ impl Sums {
             let (sum, sum2, n) = (self.sum[start + i], self.sum2[start + i], count[i]);
             (value[i], variance[i]) = if is_mean { (sum / n, sum2 / (n * n)) } else { (sum, sum2) };
         }
-        let reals = |to: &mut [T], from: &[f64; BLOCK]| {
+        let reals = |to: &mut [f32], from: &[f64; BLOCK]| {
             if let Some(to) = to.get_mut(start..start + n) {
                 for i in 0..n {
-                    to[i] = T::from_f64(from[i]);
+                    to[i] = from[i] as f32;
                 }
             }
         };
