@@ -45,6 +45,7 @@ mod memory;
 mod nddata;
 mod output;
 mod pixels;
+mod placed;
 mod plane;
 mod real;
 mod simd;
@@ -75,8 +76,8 @@ pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
     Band, BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
-    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, PerFrame, Percent, Reject, Stack, StackPlan, VarianceFrom,
-    Weights,
+    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Offsets, PerFrame, Percent, Reject, Stack, StackPlan,
+    VarianceFrom, Weights,
 };
 pub use stats::{DeviceSeconds, Factors, Stats};
 pub use unit::Unit;

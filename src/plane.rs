@@ -13,15 +13,19 @@ use crate::dtype::{DType, PixelFormat};
 use crate::fits::{Header, Section};
 use crate::kernels::decode;
 use crate::pixels::{Element, Pixels};
+use crate::placed::{Place, Placed};
 use crate::real::Real;
 use crate::slice::AxisSlice;
 use crate::view::View;
+use crate::window::Window;
 use crate::{Error, Result};
 
 #[derive(Clone)]
 enum Source {
     Section(Section),
     Memory(Arc<Pixels>),
+    /// Another plane on a larger grid.
+    Placed(Arc<Placed>),
 }
 
 /// What makes a variance of the values of an uncertainty.
@@ -100,6 +104,8 @@ thread_local! {
 pub(crate) struct Origin {
     /// Device and inode, or an address; HDU.
     of: (u64, u64, usize),
+    /// The plane that it is on a larger grid.
+    placed: Option<(Box<Origin>, Place)>,
     view: View,
     transform: Transform,
 }
@@ -118,6 +124,22 @@ impl Plane {
     pub(crate) fn shared(pixels: Arc<Pixels>, header: Option<Arc<Header>>) -> Self {
         let view = View::full(pixels.shape());
         Plane { source: Source::Memory(pixels), view, transform: Transform::None, header, loaded: OnceLock::new() }
+    }
+
+    /// On a larger grid: as real numbers, with NaN where it is not. Reads nothing.
+    pub(crate) fn placed(&self, place: Place) -> Self {
+        self.on_grid(Placed::reals(self.clone(), place))
+    }
+
+    /// The same of a mask, with `no_data` where it is not.
+    pub(crate) fn placed_mask(&self, place: Place) -> Self {
+        self.on_grid(Placed::mask(self.clone(), place))
+    }
+
+    fn on_grid(&self, placed: Placed) -> Self {
+        let view = View::full(&placed.place().shape);
+        let source = Source::Placed(Arc::new(placed));
+        Plane { source, view, transform: Transform::None, header: self.header.clone(), loaded: OnceLock::new() }
     }
 
     /// The array that this plane is, if it lies in memory as it is.
@@ -175,6 +197,7 @@ impl Plane {
         match &self.source {
             Source::Section(s) => s.format(),
             Source::Memory(p) => PixelFormat::native(p.dtype()),
+            Source::Placed(p) => p.format(),
         }
     }
 
@@ -208,8 +231,13 @@ impl Plane {
         let of = match &self.source {
             Source::Section(s) => s.origin(),
             Source::Memory(p) => (Arc::as_ptr(p) as u64, 0, usize::MAX),
+            Source::Placed(_) => (0, 0, usize::MAX),
         };
-        Origin { of, view: self.view.clone(), transform: self.transform }
+        let placed = match &self.source {
+            Source::Placed(p) => Some((Box::new(p.inner().origin()), p.place().clone())),
+            Source::Section(_) | Source::Memory(_) => None,
+        };
+        Origin { of, placed, view: self.view.clone(), transform: self.transform }
     }
 
     /// Whether a value can be NaN or infinite.
@@ -220,17 +248,24 @@ impl Plane {
     /// Whether its stored numbers lie somewhere as they are, so that [`fill`](Self::fill) finds them; otherwise they
     /// must be [`read`](Self::read) first.
     pub(crate) fn is_plain(&self) -> bool {
-        self.section().is_none_or(Section::is_plain)
+        match &self.source {
+            Source::Section(s) => s.is_plain(),
+            Source::Memory(_) => true,
+            Source::Placed(_) => false,
+        }
     }
 
     /// Whether its pixels must be decoded, and not in their order.
     pub(crate) fn is_crosswise(&self) -> bool {
-        self.section().is_some_and(Section::is_tiled) && !self.view.is_plain()
+        match &self.source {
+            Source::Placed(p) => p.inner().is_crosswise(),
+            _ => self.section().is_some_and(Section::is_tiled) && !self.view.is_plain(),
+        }
     }
 
     /// Pixels that should be asked for at once, since they are decoded together; 1 if that does not matter.
     pub(crate) fn band(&self) -> usize {
-        let Some(section) = self.section() else { return 1 };
+        let Source::Section(section) = &self.source else { return 1 };
         let row = |shape: &[usize]| shape.last().copied().unwrap_or(1).max(1);
         if !self.view.is_plain() {
             return 1;
@@ -245,16 +280,21 @@ impl Plane {
     /// A compressed tile is damaged.
     pub(crate) fn read(&self, flat: Range<usize>, out: &mut [u8]) -> Result<()> {
         let size = self.format().size();
-        if let Some(s) = self.section().filter(|s| !s.is_plain()) {
+        if !self.is_plain() {
+            let read = |window: &Window, flat: Range<usize>, out: &mut [u8]| match &self.source {
+                Source::Section(s) => s.read(window, flat, out),
+                Source::Placed(p) => p.read(window, flat, out),
+                Source::Memory(_) => Ok(()),
+            };
             if self.view.is_plain() {
-                return s.read(self.view.window(), flat, out);
+                return read(self.view.window(), flat, out);
             }
             if flat.is_empty() {
                 return Ok(());
             }
             let (window, part, first) = self.view.boxed(&flat);
             let mut bytes = decode::reserve_with(&[window.len() * size], 0u8)?;
-            s.read(&window, 0..window.len(), &mut bytes)?;
+            read(&window, 0..window.len(), &mut bytes)?;
             part.gather(&bytes, size, first..first + flat.len(), out);
             return Ok(());
         }
@@ -271,6 +311,7 @@ impl Plane {
         match &self.source {
             Source::Section(s) => s.whole(),
             Source::Memory(p) => Some(p.as_bytes()),
+            Source::Placed(_) => None,
         }
     }
 
@@ -319,12 +360,17 @@ impl Plane {
         match &self.source {
             Source::Section(s) => Ok(Plane { source: Source::Section(s.spooled()?), ..self.clone() }),
             Source::Memory(_) => Ok(self.clone()),
+            Source::Placed(p) => Ok(Plane { source: Source::Placed(Arc::new(p.spooled()?)), ..self.clone() }),
         }
     }
 
     /// The section, if the pixels are still in a file.
     pub(crate) fn section(&self) -> Option<&Section> {
-        if let Source::Section(s) = &self.source { Some(s) } else { None }
+        match &self.source {
+            Source::Section(s) => Some(s),
+            Source::Memory(_) => None,
+            Source::Placed(p) => p.inner().section(),
+        }
     }
 
     /// The HDU that the pixels are in, if they are still in a file.
@@ -334,7 +380,12 @@ impl Plane {
 
     /// Whether no pixel was loaded into memory.
     pub(crate) fn is_lazy(&self) -> bool {
-        matches!(self.source, Source::Section(_)) && self.loaded.get().is_none()
+        let in_file = match &self.source {
+            Source::Section(_) => true,
+            Source::Memory(_) => false,
+            Source::Placed(p) => p.inner().is_lazy(),
+        };
+        in_file && self.loaded.get().is_none()
     }
 
     /// Stored bytes of pixels `flat` in C order, where they are one run.
@@ -363,6 +414,8 @@ impl Plane {
     pub(crate) fn expect(&self, flat: Range<usize>) {
         if let Source::Section(s) = &self.source {
             s.expect(&self.view, flat);
+        } else if let (Source::Placed(p), Some(first)) = (&self.source, self.view.contiguous()) {
+            p.inner().expect(p.image(first + flat.start..first + flat.end));
         }
     }
 
@@ -370,6 +423,8 @@ impl Plane {
     pub(crate) fn done_with(&self, flat: Range<usize>) {
         if let Source::Section(s) = &self.source {
             s.done_with(&self.view, flat);
+        } else if let (Source::Placed(p), Some(first)) = (&self.source, self.view.contiguous()) {
+            p.inner().done_with(p.image(first + flat.start..first + flat.end));
         }
     }
 
@@ -443,7 +498,7 @@ impl Plane {
         }
         match &mut self.source {
             Source::Memory(pixels) => Ok(Arc::make_mut(pixels)),
-            Source::Section(_) => Err(Error::Parameter("plane could not be loaded".into())),
+            Source::Section(_) | Source::Placed(_) => Err(Error::Parameter("plane could not be loaded".into())),
         }
     }
 
@@ -451,7 +506,7 @@ impl Plane {
     pub(crate) fn into_array(self) -> Option<Pixels> {
         match self.source {
             Source::Memory(pixels) => Arc::try_unwrap(pixels).ok(),
-            Source::Section(_) => Arc::try_unwrap(self.loaded.into_inner()?).ok(),
+            Source::Section(_) | Source::Placed(_) => Arc::try_unwrap(self.loaded.into_inner()?).ok(),
         }
     }
 
@@ -515,6 +570,7 @@ impl Plane {
         match &self.source {
             Source::Section(s) => format!("{}: HDU {}", crate::error::show(s.path()), s.hdu()),
             Source::Memory(_) => "array in memory".into(),
+            Source::Placed(p) => p.inner().label(),
         }
     }
 }

@@ -16,6 +16,8 @@ mod calc;
 mod compare;
 #[path = "cli/explain.rs"]
 mod explain;
+#[path = "cli/offsets.rs"]
+mod offsets;
 mod oracle;
 #[path = "cli/stack.rs"]
 mod stack;
@@ -31,8 +33,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use compare::{Bounds, Planes, Tolerance, compare};
-use ndastro::fits::FitsFile;
-use ndastro::{AstroData, Engine, Pixels};
+use ndastro::fits::{FitsFile, Header};
+use ndastro::{AstroData, Engine, NDAstroData, Pixels};
 use serde_json::{Value, json};
 use support::cfitsio::Judge;
 use support::{

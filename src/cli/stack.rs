@@ -14,7 +14,7 @@ use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
     AstroData, Band, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map,
-    NDAstroData, PerFrame, Percent, Reject, Result, Slices, Stack, VarianceFrom, Weights,
+    NDAstroData, Offsets, PerFrame, Percent, Reject, Result, Slices, Stack, VarianceFrom, Weights,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -131,6 +131,9 @@ pub(super) struct MethodArgs {
     /// An offset for each frame, added after the factor; likewise
     #[arg(long, value_name = "F,...", allow_hyphen_values = true)]
     zero: Option<Level>,
+    /// Whole pixels that frames are shifted by, onto a grid that holds all: wcs, or a file with a line "x y" for each frame
+    #[arg(long, value_name = "FILE|wcs")]
+    offsets: Option<PathBuf>,
     /// Weights of the frames, of mean and wtmean: numbers, !KEYWORD, noise (that of each frame), or variance: --combine wtmean
     #[arg(long, value_name = "W,...", value_parser = weighting)]
     weight: Option<Weighting>,
@@ -400,6 +403,11 @@ impl MethodArgs {
                 let why = format!("--weight variance does not go with --combine {}", self.combine.name());
                 return Err(Error::Parameter(why));
             }
+            None => {}
+        }
+        match &self.offsets {
+            Some(by) if by.as_os_str() == "wcs" => stack = stack.offsets(Offsets::Wcs),
+            Some(file) => stack = stack.offsets(Offsets::from_file(file)?),
             None => {}
         }
         if let Some(exposure) = &self.exposure {

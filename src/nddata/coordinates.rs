@@ -3,6 +3,7 @@
 
 use super::NDAstroData;
 use crate::fits::Header;
+use crate::placed::Place;
 use crate::slice::AxisSlice;
 use crate::wcs::Wcs;
 use crate::{Error, Result};
@@ -12,6 +13,7 @@ use crate::{Error, Result};
 pub(super) enum Change {
     Sliced(Vec<AxisSlice>),
     Transposed(Vec<usize>),
+    Placed(Place),
 }
 
 /// Where the world coordinates are.
@@ -37,6 +39,7 @@ fn applied(wcs: &Wcs, change: &Change) -> Wcs {
     match change {
         Change::Sliced(slices) => wcs.sliced(slices),
         Change::Transposed(order) => wcs.transposed(order),
+        Change::Placed(place) => wcs.placed(place),
     }
 }
 
@@ -52,7 +55,11 @@ impl NDAstroData {
             Coordinates::Given(wcs) => return Ok(wcs.clone()),
             Coordinates::OfHeader(changes) => changes,
         };
-        let rank = changes.iter().find_map(|c| if let Change::Sliced(s) = c { Some(s.len()) } else { None });
+        let rank = changes.iter().find_map(|c| match c {
+            Change::Sliced(slices) => Some(slices.len()),
+            Change::Placed(place) => Some(place.at.len()),
+            Change::Transposed(_) => None,
+        });
         let rank = rank.unwrap_or(self.shape().len());
         let found = match Wcs::of_image(&self.meta, Some(rank)).map_err(|e| self.of(e))? {
             Some(wcs) if wcs.pixel_axes() == rank => Some(wcs),

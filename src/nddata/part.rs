@@ -3,6 +3,8 @@
 use super::NDAstroData;
 use super::coordinates::Change;
 use super::uncertainty::Uncertainty;
+use crate::fits::UncertaintyKind;
+use crate::placed::Place;
 use crate::plane::Plane;
 use crate::slice::{AxisSlice, Slices};
 use crate::window::Window;
@@ -67,6 +69,19 @@ impl NDAstroData {
     pub fn transpose(&self) -> Self {
         let order: Vec<usize> = (0..self.shape().len()).rev().collect();
         self.seen(|plane| plane.transposed(&order), Change::Transposed(order.clone()))
+    }
+
+    /// On a larger grid: NaN, and `no_data` in the mask, where it is not. Reads nothing. Further planes are left behind.
+    pub(crate) fn placed(&self, place: &Place) -> Self {
+        let variance = self.variance_plane().map(|p| p.placed(place.clone()));
+        NDAstroData {
+            data: self.data.placed(place.clone()),
+            uncertainty: variance.map(|p| Uncertainty::new(p, UncertaintyKind::Variance)),
+            mask: self.mask.as_ref().map(|p| p.placed_mask(place.clone())),
+            other: Vec::new(),
+            coordinates: self.coordinates.changed(Change::Placed(place.clone())),
+            ..self.clone()
+        }
     }
 
     /// Another view of all planes of this shape.

@@ -151,6 +151,7 @@ impl Stack {
             (!sums, "has no sums that go on: append is for mean, wtmean and sum"),
             (self.reject != Reject::None, "append has no rejection: it would need the frames again"),
             (self.flavour == Flavour::Dragons, "append has no flavour dragons"),
+            (self.offsets.is_some(), "append has no offsets: its grid is that of the first frames"),
             (self.is_uneven(), "append has no weights of frames, exposures and fractions of mask bits"),
             (
                 !given(&self.scale) || !given(&self.zero),

@@ -133,8 +133,8 @@ impl Stack {
         // To a string nothing fails.
         let _ = write!(text, " {:?}", (&self.history, self.hierarchy.kernel(), &self.fractions));
         for plan in plans {
-            let Plan { shape, compute, variance, mask, nonfinite, method, affine, counted, .. } = plan;
-            let _ = write!(text, " {:?}", (shape, compute, variance, mask, nonfinite, method, affine, counted));
+            let Plan { shape, compute, variance, mask, nonfinite, method, places, affine, counted, .. } = plan;
+            let _ = write!(text, " {:?}", (shape, compute, variance, mask, nonfinite, method, places, affine, counted));
             for plane in &plan.planes().0 {
                 let Some(section) = plane.section() else { continue };
                 let _ = write!(text, " {}", identity(section.mapping().path())?);

@@ -90,6 +90,7 @@ impl Stack {
         if self.use_mask {
             h.push_history(&format!("ndastro DQ levels: {}", self.hierarchy.describe(&self.bit_names)));
         }
+        self.say_offsets(plans, &mut h);
         self.say_weights(plans, &mut h);
         let made: Vec<&str> = plans.iter().take(1).flat_map(|p| &p.products).map(|p| p.name.as_str()).collect();
         if !made.is_empty() {
@@ -111,6 +112,18 @@ impl Stack {
             }
         }
         h
+    }
+
+    /// Where frames begin, in FITS order; once if it is the same in all extensions.
+    fn say_offsets(&self, plans: &[Plan], h: &mut Header) {
+        let Some(offsets) = &self.offsets else { return };
+        let alike = plans.iter().all(|p| p.places == plans[0].places);
+        for plan in plans.iter().take(if alike { 1 } else { plans.len() }) {
+            let of = if alike { String::new() } else { format!(" of {}", plan.ver) };
+            let place = |at: &[usize]| at.iter().rev().map(usize::to_string).collect::<Vec<_>>().join(",");
+            let all: Vec<String> = plan.places.iter().map(|p| place(&p.at)).collect();
+            h.push_history(&format!("ndastro offsets {offsets}{of}: {}", all.join(" ")));
+        }
     }
 
     /// Weights, exposures, fractions.

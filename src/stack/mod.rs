@@ -13,6 +13,7 @@ mod hierarchy;
 mod maps;
 mod mode;
 mod normalise;
+mod offsets;
 mod outline;
 mod plan;
 mod sampled;
@@ -31,6 +32,7 @@ use maps::outputs;
 pub use normalise::Level;
 #[cfg(feature = "cli")]
 pub(crate) use normalise::keyword;
+pub use offsets::Offsets;
 pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
 use weights::Counted;
@@ -102,6 +104,7 @@ pub struct Stack {
     scale: Option<Level>,
     zero: Option<Level>,
     section: Option<Slices>,
+    offsets: Option<Offsets>,
     weights: Option<Weights>,
     exposure: PerFrame,
     /// Bits, and the part of the weight that must have them.
@@ -143,6 +146,7 @@ impl Stack {
             scale: None,
             zero: None,
             section: None,
+            offsets: None,
             weights: None,
             exposure: PerFrame::Keyword("EXPTIME".into()),
             fractions: Vec::new(),

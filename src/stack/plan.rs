@@ -14,6 +14,7 @@ use crate::fits::{Compression, Header, ImageSpec};
 use crate::kernels::stack::{Affine, Method};
 use crate::nddata::NDAstroData;
 use crate::output::{FileSink, Target};
+use crate::placed::Place;
 use crate::plane::Plane;
 use crate::stats::Factors;
 use crate::tiles::Counters;
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     /// What computes the frames, if they are expressions.
     pub computed: Option<FramesPlan>,
     pub unit: Option<Unit>,
+    /// Where each frame is on the grid; empty if all are the grid.
+    pub places: Vec<Place>,
     pub affine: Vec<Affine>,
     pub counted: Counted,
     /// From pixel to pixel of those that levels are of, along each axis, where not all are taken.
@@ -65,6 +68,7 @@ impl Plan {
         let first = &stack.inputs[0];
         let frames: Vec<NDAstroData> =
             stack.inputs.iter().map(|i| partner(first, extension, i).cloned()).collect::<Result<_>>()?;
+        let (frames, places) = stack.placed(frames)?;
         let ver = versions(first)[extension];
         let dragons = stack.flavour == Flavour::Dragons;
         let expressions = stack.expressions_of(&frames, extension)?;
@@ -88,6 +92,7 @@ impl Plan {
             return Ok(Plan {
                 header: computed.header.clone(),
                 unit: computed.unit.clone(),
+                places,
                 affine,
                 counted,
                 step,
@@ -141,6 +146,7 @@ impl Plan {
             computed: None,
             unit: frames[0].unit().cloned(),
             header: frames[0].header()?,
+            places,
             affine,
             counted,
             step,

@@ -21,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::fits::Header;
+use crate::placed::Place;
 use crate::slice::AxisSlice;
 use crate::{Error, Result};
 use solution::Solution;
@@ -193,6 +194,24 @@ impl Wcs {
             fixed => fixed,
         };
         Wcs { map: self.map.iter().map(along).collect(), pixel_axes: lengths.len(), lengths, ..self.clone() }
+    }
+
+    /// The WCS of a larger grid on which the image lies. Composes exactly.
+    ///
+    /// # Panics
+    /// The grid has more or fewer axes than the image.
+    pub(crate) fn placed(&self, place: &Place) -> Wcs {
+        assert_eq!(place.at.len(), self.pixel_axes, "a grid of the axes of the image");
+        let last = self.pixel_axes.wrapping_sub(1);
+        let along = |old: &Along| match *old {
+            Along::Axis { axis, start, step } => {
+                let before = step.saturating_mul(whole(place.at[last - axis]));
+                Along::Axis { axis, start: start.saturating_sub(before), step }
+            }
+            fixed => fixed,
+        };
+        let lengths = place.shape.iter().rev().map(|&n| n.max(1)).collect();
+        Wcs { map: self.map.iter().map(along).collect(), lengths, ..self.clone() }
     }
 
     /// The WCS of the transposed image, as numpy transposes: axis k of the new image is axis `order[k]` of this one.

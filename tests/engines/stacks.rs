@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayD, IxDyn};
 use ndastro::fits::Header;
 use ndastro::{
-    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, PerFrame, Percent,
-    Reject, Stack, Stats, VarianceFrom,
+    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, Offsets, PerFrame,
+    Percent, Reject, Stack, Stats, VarianceFrom, Window,
 };
 
 use crate::Check;
@@ -39,6 +39,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_ways_of_files", ways_of_files),
     ("stack_raw_counts", raw_counts),
     ("stack_ends_of_the_range", ends_of_the_range),
+    ("stack_frames_side_by_side", frames_side_by_side),
     ("stack_odd_shapes", odd_shapes),
     ("stack_counts_around_networks", counts_around_networks),
     ("stack_two_thousand_frames", two_thousand_frames),
@@ -390,6 +391,57 @@ fn few(engine: &Engine, recipe: &Recipe, seed: u64) -> Result<(), String> {
             Reject::VarClip(clip(2.5, 2.0, false, None)),
         ] {
             check(engine, &made, recipe, (combine, reject), &mut count)?;
+        }
+    }
+    count.enough()
+}
+
+/// Parts of frames of different shapes, shifted against each other: where one is not, it has no sample.
+fn frames_side_by_side(engine: &Engine) -> Result<(), String> {
+    let parts = [[0..9, 0..14], [2..9, 0..5], [0..1, 3..14], [4..8, 1..14], [0..9, 13..14], [3..6, 2..9]];
+    let offsets: Vec<Vec<i64>> = [[0, 0], [-3, 4], [11, -6], [2, 2], [-1, 17], [0, 0]].map(Vec::from).to_vec();
+    // Rows -3 to 11, columns -6 to 17.
+    let (rows, columns) = (-3..12, -6..18);
+    let mut count = Count::default();
+    let kinds = [
+        (vec![Type::F32], true, true),
+        (vec![Type::U16, Type::I16], false, false),
+        (vec![Type::U16, Type::F64, Type::I32], true, false),
+        (vec![Type::F32, Type::U8], false, true),
+    ];
+    for (i, (types, variance, mask)) in kinds.into_iter().enumerate() {
+        let level = if types.contains(&Type::U8) { 120.0 } else { 1000.0 };
+        let recipe = Recipe { types, variance, mask, level, ..Recipe::new(&[9, 14], 6) };
+        let recipe = Recipe { scale: Some(vec![1.0, 1.1, 0.9, 1.05, 1.0, 0.5]), ..recipe };
+        let made = make(&recipe, 61 + i as u64);
+        let nothing = Sample { value: f64::NAN, variance: variance.then_some(f64::NAN), dq: 0 };
+        let mut samples = Vec::new();
+        for (y, x) in rows.clone().flat_map(|y| columns.clone().map(move |x| (y, x))) {
+            let of = |(f, part): (usize, &[std::ops::Range<usize>; 2])| {
+                let at = [y - offsets[f][0], x - offsets[f][1]];
+                let inside = (0..2).all(|a| at[a] >= 0 && at[a] < part[a].len() as i64);
+                let [y, x] = [0, 1].map(|a| part[a].start + at[a].max(0) as usize);
+                if inside { made.samples[y * 14 + x][f] } else { nothing }
+            };
+            samples.push(parts.iter().enumerate().map(of).collect::<Vec<Sample>>());
+        }
+        let frames = made.frames.iter().zip(&parts).map(|(nd, part)| nd.window(&Window::new(part.clone())));
+        let frames = frames.collect::<ndastro::Result<Vec<_>>>().map_err(text)?;
+        let moved = Made { frames, samples };
+        for (combine, reject) in [
+            (Combine::Mean, Reject::None),
+            (Combine::Median, Reject::None),
+            (Combine::Mean, Reject::SigClip(clip(1.3, 1.3, true, None))),
+        ] {
+            let stack = build(&moved, &recipe, combine, reject).offsets(Offsets::Pixels(offsets.clone()));
+            let got = evaluate(&stack, engine)?;
+            let want = oracle(&moved.samples, &recipe, &rules(combine, reject, got.double));
+            let what = |e: String| format!("{combine:?}, {reject:?}, {recipe:?}:\n{e}");
+            against(&got, &want, combine, &mut count).map_err(what)?;
+            let least = if engine.adapter().is_some() { 400 << 10 } else { 160 << 10 };
+            if Got::of(stack.memory(least).eval(engine).map_err(text)?)?.bits() != got.bits() {
+                return Err(format!("{combine:?}, {reject:?}: with little memory it differs"));
+            }
         }
     }
     count.enough()

@@ -214,14 +214,16 @@ impl<'a, T: Real + Default> Run<'a, T> {
         };
         let fixed = fixed + room;
         let desks = |piece: usize| (threads * (piece * per_pixel + fixed)) as u64;
-        let room = (memory / 2).saturating_sub((threads * fixed) as u64);
-        let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
-        let left = memory.saturating_sub(desks(piece));
         let staged: Vec<(usize, Vec<u8>)> = job.staged().map(|(i, _)| (i, Vec::new())).collect();
         let staged_bytes = job.staged().map(|(_, p)| p.format().size()).sum::<usize>();
         let tile_bytes = (BUFFERS * Tile::<T>::bytes(job.outputs) + WRITER_BYTES + staged_bytes) as u64;
-        let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
         let least = LEAST_PIXELS.min(job.pixels);
+        // Half of it for the desks, unless the smallest tile needs more than the other half.
+        let of_desks = (memory / 2).min(memory.saturating_sub(2 * tile_bytes * least as u64));
+        let room = of_desks.saturating_sub((threads * fixed) as u64);
+        let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
+        let left = memory.saturating_sub(desks(piece));
+        let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
         if piece == 0 || tile < least {
             let needed = (2 * desks(block)).max(desks(block) + 2 * tile_bytes * least as u64);
             return Err(Error::Budget { needed, budget: memory });
