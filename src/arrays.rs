@@ -59,9 +59,9 @@ macro_rules! words {
                 }
             }
 
-            fn take(&mut self, words: &[u32]) {
+            fn take(&mut self, words: impl IntoIterator<Item = u32>) {
                 match self {
-                    $(SomeWords::$name(to) => to.iter_mut().zip(words).for_each(|(to, word)| *to = *word as $type),)*
+                    $(SomeWords::$name(to) => to.iter_mut().zip(words).for_each(|(to, word)| *to = word as $type),)*
                 }
             }
         }
@@ -72,7 +72,7 @@ words!(U8: u8, I16: i16, U16: u16, I32: i32, U32: u32);
 /// Bits of a mask in the type that it is written in.
 pub(crate) fn mask_pixels(mask: &[u32], dtype: DType, shape: &[usize]) -> Result<Pixels> {
     let mut words = Words::new(dtype, mask.len(), &mut Vec::new())?;
-    words.whole().take(mask);
+    words.whole().take(mask.iter().copied());
     words.pixels(shape)
 }
 
@@ -148,7 +148,9 @@ impl<T: Real> MemorySink<T> {
             Ok(if part.is_real() {
                 Plain::Reals(room(pixels, spare)?)
             } else {
-                Plain::Words(Words::new(*dtype, pixels, spare)?)
+                let no = || Error::Parameter(format!("no memory for a cube of {pixels} pixels; write it to a file"));
+                let words = outputs.planes(*part).checked_mul(pixels).ok_or_else(no)?;
+                Plain::Words(Words::new(*dtype, words, spare)?)
             })
         };
         Ok(MemorySink {
@@ -163,19 +165,40 @@ impl<T: Real> MemorySink<T> {
 
 impl<T: Real> Sink<T> for MemorySink<T> {
     fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
-        if let Some(room) = self.room(tile.range.clone()).and_then(|room| room.into_pieces(tile.range.len()).pop()) {
+        if let Some(room) = self.flat(tile.range.clone()).into_pieces(tile.range.len()).pop() {
             room.take(tile);
+        }
+        let pixels = self.data.len();
+        for (cube, part) in self.more.iter_mut().zip(&self.parts).filter(|(_, part)| part.is_cube()) {
+            let Plain::Words(words) = cube else { continue };
+            for k in 0..tile.planes(*part) {
+                let (at, n) = (k * pixels + tile.range.start, tile.range.len());
+                let mut plane = words.whole().split(at).1.split(n).0;
+                match tile.part(*part) {
+                    Numbers::Words(from) => plane.take(tile.of_cube(from, k)),
+                    Numbers::Bytes(from) => plane.take(tile.of_cube(from, k).map(u32::from)),
+                    Numbers::Reals(_) => {}
+                }
+            }
         }
         Ok(())
     }
 
     fn room(&mut self, pixels: Range<usize>) -> Option<Room<'_, T>> {
+        // The planes of a cube lie apart.
+        if self.parts.iter().any(|part| part.is_cube()) { None } else { Some(self.flat(pixels)) }
+    }
+}
+
+impl<T: Real> MemorySink<T> {
+    /// Where these pixels of everything go that is no cube.
+    fn flat(&mut self, pixels: Range<usize>) -> Room<'_, T> {
         let mut planes = vec![
             (Part::Data, SomeNumbers::Reals(&mut self.data[..])),
             (Part::Variance, SomeNumbers::Reals(&mut self.variance)),
             (Part::Mask, SomeNumbers::Words(self.mask.whole())),
         ];
-        for (plane, part) in self.more.iter_mut().zip(&self.parts) {
+        for (plane, part) in self.more.iter_mut().zip(&self.parts).filter(|(_, part)| !part.is_cube()) {
             planes.push(match plane {
                 Plain::Reals(to) => (*part, SomeNumbers::Reals(to)),
                 Plain::Words(to) => (*part, SomeNumbers::Words(to.whole())),
@@ -184,7 +207,7 @@ impl<T: Real> Sink<T> for MemorySink<T> {
         // Those that do not come out are empty.
         let there = planes.into_iter().filter(|(_, numbers)| numbers.len() >= pixels.end);
         let planes = there.map(|(part, numbers)| (part, numbers.split(pixels.end).0.split(pixels.start).1)).collect();
-        Some(Room { planes })
+        Room { planes }
     }
 }
 
@@ -247,7 +270,7 @@ impl<T: Real> Room<'_, T> {
         for (part, numbers) in self.planes {
             match (numbers, tile.part(part)) {
                 (SomeNumbers::Reals(to), Numbers::Reals(from)) => to.copy_from_slice(from),
-                (SomeNumbers::Words(mut to), Numbers::Words(from)) => to.take(from),
+                (SomeNumbers::Words(mut to), Numbers::Words(from)) => to.take(from.iter().copied()),
                 _ => {}
             }
         }
@@ -276,6 +299,7 @@ impl<T: Real> Room<'_, T> {
                     Part::Weight => out.weight = to,
                     Part::Exposure => out.exposure = to,
                     Part::Mask | Part::Good | Part::Low | Part::High | Part::Rejected => {}
+                    Part::Reasons | Part::Counts => {}
                 },
                 SomeNumbers::Words(SomeWords::U16(to)) if short && part == Part::Mask => mask = Some(to),
                 SomeNumbers::Words(words) => {
@@ -287,6 +311,7 @@ impl<T: Real> Room<'_, T> {
                         Part::Rejected => &mut out.rejected,
                         Part::Data | Part::Variance | Part::Scatter => continue,
                         Part::Ratio | Part::Weight | Part::Exposure => continue,
+                        Part::Reasons | Part::Counts => continue,
                     };
                     match (words, places.next()) {
                         (SomeWords::U32(words), _) => *to = words,
@@ -304,7 +329,7 @@ impl<T: Real> Room<'_, T> {
         compute(out, mask);
         for (words, own) in narrow.into_iter().zip(own) {
             if let Some(mut words) = words {
-                words.take(own);
+                words.take(own.iter().copied());
             }
         }
     }

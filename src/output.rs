@@ -141,6 +141,8 @@ pub(crate) struct FileSink<'a> {
     writer: &'a mut FitsWriter,
     targets: Vec<Target>,
     bytes: Vec<u8>,
+    /// A plane of a cube, of one tile.
+    words: Vec<u32>,
 }
 
 /// An image, and what is written to it.
@@ -150,6 +152,8 @@ pub(crate) struct Target {
     pub part: Part,
     /// Of words; reals are written as they are.
     pub dtype: DType,
+    /// Pixels from plane to plane of a cube.
+    pub stride: usize,
 }
 
 /// Pixels that are encoded at once, so that bytes stay in the cache between encoding, checksum and writing.
@@ -157,7 +161,7 @@ const ENCODE: usize = 64 << 10;
 
 impl<'a> FileSink<'a> {
     pub(crate) fn new(writer: &'a mut FitsWriter, targets: Vec<Target>) -> Self {
-        FileSink { writer, targets, bytes: Vec::new() }
+        FileSink { writer, targets, bytes: Vec::new(), words: Vec::new() }
     }
 
     /// The images from this one on: data, then variance and mask, where they come out.
@@ -165,7 +169,7 @@ impl<'a> FileSink<'a> {
         let parts =
             [(Part::Data, Some(DType::F64)), (Part::Variance, variance.then_some(DType::F64)), (Part::Mask, mask)];
         let there = parts.into_iter().filter_map(|(part, dtype)| Some((part, dtype?)));
-        there.enumerate().map(|(i, (part, dtype))| Target { image: image + i, part, dtype }).collect()
+        there.enumerate().map(|(i, (part, dtype))| Target { image: image + i, part, dtype, stride: 0 }).collect()
     }
 
     fn plane<V: Copy>(
@@ -189,25 +193,43 @@ impl<'a> FileSink<'a> {
     }
 }
 
+impl FileSink<'_> {
+    fn words(&mut self, image: usize, first: usize, words: &[u32], dtype: DType) -> Result<()> {
+        match dtype {
+            DType::U8 => self.plane(image, first, words, 1, |m, out| out[0] = m as u8),
+            DType::U16 => {
+                self.plane(image, first, words, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))
+            }
+            DType::I16 => self.plane(image, first, words, 2, |m, out| out.copy_from_slice(&(m as i16).to_be_bytes())),
+            DType::I32 => self.plane(image, first, words, 4, |m, out| out.copy_from_slice(&(m as i32).to_be_bytes())),
+            _ => self.plane(image, first, words, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes())),
+        }
+    }
+}
+
 impl<T: Real> Sink<T> for FileSink<'_> {
     fn accept(&mut self, tile: &Tile<T>) -> Result<()> {
         let first = tile.range.start;
         for i in 0..self.targets.len() {
-            let Target { image, part, dtype } = self.targets[i];
-            match (tile.part(part), dtype) {
-                (Numbers::Reals(values), _) => self.plane(image, first, values, size_of::<T>(), T::write_be)?,
-                (Numbers::Words(words), DType::U8) => self.plane(image, first, words, 1, |m, out| out[0] = m as u8)?,
-                (Numbers::Words(words), DType::U16) => self
-                    .plane(image, first, words, 2, |m, out| out.copy_from_slice(&(m as u16 ^ 1 << 15).to_be_bytes()))?,
-                (Numbers::Words(words), DType::I16) => {
-                    self.plane(image, first, words, 2, |m, out| out.copy_from_slice(&(m as i16).to_be_bytes()))?
+            let Target { image, part, dtype, stride } = self.targets[i];
+            if part.is_cube() {
+                for k in 0..tile.planes(part) {
+                    self.words.clear();
+                    match tile.part(part) {
+                        Numbers::Words(all) => self.words.extend(tile.of_cube(all, k)),
+                        Numbers::Bytes(all) => self.words.extend(tile.of_cube(all, k).map(u32::from)),
+                        Numbers::Reals(_) => {}
+                    }
+                    let words = std::mem::take(&mut self.words);
+                    self.words(image, k * stride + first, &words, dtype)?;
+                    self.words = words;
                 }
-                (Numbers::Words(words), DType::I32) => {
-                    self.plane(image, first, words, 4, |m, out| out.copy_from_slice(&(m as i32).to_be_bytes()))?
-                }
-                (Numbers::Words(words), _) => {
-                    self.plane(image, first, words, 4, |m, out| out.copy_from_slice(&(m ^ 1 << 31).to_be_bytes()))?
-                }
+                continue;
+            }
+            match tile.part(part) {
+                Numbers::Reals(values) => self.plane(image, first, values, size_of::<T>(), T::write_be)?,
+                Numbers::Words(words) => self.words(image, first, words, dtype)?,
+                Numbers::Bytes(bytes) => self.plane(image, first, bytes, 1, |b, out| out[0] = b)?,
             }
         }
         Ok(())

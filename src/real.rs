@@ -14,6 +14,8 @@ pub(crate) trait Real:
     type Key: Pod + Ord;
     /// The largest key: that of no number.
     const TOP: Self::Key;
+    /// The least.
+    const BOTTOM: Self::Key;
     fn to_key(self) -> Self::Key;
     /// The number of a key that is not [`TOP`](Self::TOP).
     fn from_key(key: Self::Key) -> Self;
@@ -31,6 +33,7 @@ macro_rules! real {
         impl Real for $type {
             type Key = $key;
             const TOP: $key = <$key>::MAX;
+            const BOTTOM: $key = <$key>::MIN;
             #[inline(always)]
             fn to_key(self) -> $key {
                 // The bits of negative numbers count downwards: all but the sign are turned over.

@@ -60,6 +60,21 @@ pub(crate) struct Outputs {
     pub good: bool,
     /// Samples rejected, below and above, and as the flavour counts them.
     pub rejections: bool,
+    /// Samples of each pixel whose reasons come out.
+    pub reasons: usize,
+    /// Bits of the mask whose samples are counted.
+    pub counts: usize,
+}
+
+impl Outputs {
+    /// Planes of a part.
+    pub(crate) fn planes(&self, part: Part) -> usize {
+        match part {
+            Part::Reasons => self.reasons,
+            Part::Counts => self.counts,
+            _ => 1,
+        }
+    }
 }
 
 /// The planes of a frame, by number.
@@ -154,6 +169,8 @@ pub(crate) struct Tile<T> {
     pub low: Vec<u32>,
     pub high: Vec<u32>,
     pub rejected: Vec<u32>,
+    pub reasons: Vec<u8>,
+    pub counts: Vec<u32>,
     pub tally: Tally,
 }
 
@@ -174,6 +191,8 @@ impl<T: Real> Tile<T> {
         for counts in [&mut self.low, &mut self.high, &mut self.rejected] {
             counts.resize(of(outputs.rejections), 0);
         }
+        self.reasons.resize(n * outputs.reasons, 0);
+        self.counts.resize(n * outputs.counts, 0);
         self.range = range;
         self.tally = Tally::default();
     }
@@ -203,10 +222,10 @@ impl<T: Real> Tile<T> {
 
     /// Bytes a pixel.
     pub(crate) fn bytes(outputs: Outputs) -> usize {
-        let Outputs { variance, mask, scatter, ratio, weight, exposure, good, rejections } = outputs;
+        let Outputs { variance, mask, scatter, ratio, weight, exposure, good, rejections, reasons, counts } = outputs;
         let reals = 1 + [variance, scatter, ratio, weight, exposure].into_iter().filter(|used| *used).count();
         let words = usize::from(mask) + usize::from(good) + 3 * usize::from(rejections);
-        reals * size_of::<T>() + 4 * words
+        reals * size_of::<T>() + 4 * (words + counts) + reasons
     }
 }
 
@@ -224,9 +243,18 @@ pub(crate) enum Part {
     Low,
     High,
     Rejected,
+    /// A cube of one plane a frame.
+    Reasons,
+    /// A cube of one plane a bit.
+    Counts,
 }
 
 impl Part {
+    /// Of several planes.
+    pub(crate) fn is_cube(self) -> bool {
+        matches!(self, Part::Reasons | Part::Counts)
+    }
+
     pub(crate) fn is_real(self) -> bool {
         matches!(self, Part::Data | Part::Variance | Part::Scatter | Part::Ratio | Part::Weight | Part::Exposure)
     }
@@ -236,9 +264,31 @@ impl Part {
 pub(crate) enum Numbers<'a, T> {
     Reals(&'a [T]),
     Words(&'a [u32]),
+    /// Of all planes of a cube, pixel after pixel.
+    Bytes(&'a [u8]),
 }
 
 impl<T> Tile<T> {
+    /// Planes of a part.
+    pub(crate) fn planes(&self, part: Part) -> usize {
+        let numbers = match part {
+            Part::Reasons => self.reasons.len(),
+            Part::Counts => self.counts.len(),
+            _ => return 1,
+        };
+        numbers / self.range.len().max(1)
+    }
+
+    /// One plane of the numbers of a cube.
+    pub(crate) fn of_cube<'n, V: Copy>(
+        &self,
+        numbers: &'n [V],
+        plane: usize,
+    ) -> impl Iterator<Item = V> + use<'n, T, V> {
+        let planes = numbers.len() / self.range.len().max(1);
+        numbers.iter().skip(plane).step_by(planes.max(1)).copied()
+    }
+
     pub(crate) fn part(&self, part: Part) -> Numbers<'_, T> {
         match part {
             Part::Data => Numbers::Reals(&self.data),
@@ -252,6 +302,8 @@ impl<T> Tile<T> {
             Part::Low => Numbers::Words(&self.low),
             Part::High => Numbers::Words(&self.high),
             Part::Rejected => Numbers::Words(&self.rejected),
+            Part::Reasons => Numbers::Bytes(&self.reasons),
+            Part::Counts => Numbers::Words(&self.counts),
         }
     }
 }

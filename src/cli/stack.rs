@@ -122,7 +122,8 @@ pub(super) struct MethodArgs {
     /// Which variance comes out
     #[arg(long, value_enum, default_value = "auto")]
     variance: VarianceArg,
-    /// Further planes: rejmap, rejlow, rejhigh, ngood, weight, exposure
+    /// Further planes: rejmap, rejlow, rejhigh, ngood, weight, exposure; cubes: reasons (a plane a frame, why its sample is not
+    /// in the result), dqcounts (a plane a mask bit, how many samples have it); exposure and cubes on the CPU
     #[arg(long, value_name = "MAP,...", value_delimiter = ',', value_parser = maps())]
     maps: Vec<Map>,
     /// A factor for each frame: numbers, or by !KEYWORD, mean, median, mode or a fit of its pixels to that of the first
@@ -303,7 +304,7 @@ impl MethodArgs {
     /// Whether frames do not all count alike, which is for the CPU alone.
     fn is_uneven(&self) -> bool {
         let weights = matches!(self.weight, Some(Weighting::Frames(_)));
-        weights || self.dq_fraction.is_some() || self.maps.contains(&Map::Exposure)
+        weights || self.dq_fraction.is_some() || self.maps.iter().any(|map| map.is_of_cpu())
     }
 
     /// The engine: that flavour has one alone, and so have some rejections and combinations.

@@ -109,6 +109,11 @@ impl Stack {
         let started = Instant::now();
         let mut counters = Counters::default();
         let plans = self.plans_for(engine, path, &mut counters)?;
+        if plans.iter().any(|plan| plan.products.iter().any(|product| product.planes.is_some())) {
+            let why =
+                "the maps reasons and dqcounts are cubes, whose planes do not come in bands: write them in one run";
+            return Err(Error::Parameter(why.into()));
+        }
         let before = read_so_far(&plans).1;
         let hdus = hdus_of(self.primary(&plans), images(&plans), self.tables());
         let signature = self.signature(engine, &plans)?;

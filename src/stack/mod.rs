@@ -296,7 +296,7 @@ impl Stack {
             nd = nd.with_mask(sink.mask.pixels(&plan.shape)?)?;
         }
         for (product, plane) in plan.products.iter().zip(sink.more) {
-            nd = nd.with_other(product.name.clone(), plane.pixels(&plan.shape)?);
+            nd = nd.with_other(product.name.clone(), plane.pixels(&product.shape(&plan.shape))?);
         }
         for (name, plane) in &plan.others {
             nd.put_other(name.clone(), plane.clone());

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::maps::{Product, products};
 use super::weights::Counted;
-use super::{Flavour, Stack};
+use super::{BitNames, Flavour, Stack};
 use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
@@ -47,6 +47,8 @@ pub(super) struct Plan {
     pub nonfinite: bool,
     /// Type of the mask that comes out; `None` where no pixel can be flagged.
     pub mask_out: Option<DType>,
+    /// How its bits are called.
+    pub names: BitNames,
     pub compute: DType,
     pub compression: Option<Compression>,
     /// What the kernel does.
@@ -86,7 +88,8 @@ impl Plan {
                 if stack.use_variance { missing } else { "they are not to be used".into() }
             })?;
             let compute = if dragons { DType::F32 } else { computed.compute };
-            let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
+            let mask_out = Some(computed.mask.unwrap_or(DType::U16));
+            let products = products(stack.variance_from, &stack.maps, frames.len(), compute, mask_out);
             let others = kept(computed.first.first(), &computed.shape, &products);
             let (affine, step, counted, read_for_levels) = levels()?;
             return Ok(Plan {
@@ -103,7 +106,8 @@ impl Plan {
                 variance: computed.own_variance && method.reads_variance(),
                 mask: computed.mask.is_some(),
                 nonfinite: true,
-                mask_out: Some(computed.mask.unwrap_or(DType::U16)),
+                mask_out,
+                names: stack.bit_names.clone(),
                 compute,
                 compression: stack.settings.compression,
                 computed: Some(computed),
@@ -139,7 +143,7 @@ impl Plan {
         let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
         let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
         let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
-        let products = products(stack.variance_from, &stack.maps, frames.len(), compute);
+        let products = products(stack.variance_from, &stack.maps, frames.len(), compute, mask_out);
         let others = kept(frames.first(), &shape, &products);
         let (affine, step, counted, read_for_levels) = levels()?;
         Ok(Plan {
@@ -158,6 +162,7 @@ impl Plan {
             mask,
             nonfinite,
             mask_out,
+            names: stack.bit_names.clone(),
             compute,
             compression: stack.settings.compression,
             method,
@@ -205,8 +210,12 @@ impl Plan {
         bare.remove("BUNIT");
         for product in &self.products {
             let header = if product.is_variance { &with_unit } else { &bare };
-            let image = ImageSpec::new(&product.name, ver, shape, product.dtype).with_header(header.clone());
-            images.push(ImageSpec { compression: lossless, ..image });
+            let mut header = header.clone();
+            product.cards(&self.names, &mut header);
+            let shape = product.shape(shape);
+            let image = ImageSpec::new(&product.name, ver, &shape, product.dtype).with_header(header);
+            // What is packed must be written in order, which the planes of a cube are not.
+            images.push(ImageSpec { compression: lossless.filter(|_| product.planes.is_none()), ..image });
         }
         images.extend(self.others.iter().map(|(name, plane)| carried(name, plane, ver, self.compression)));
         images
@@ -216,7 +225,8 @@ impl Plan {
     pub(super) fn targets(&self, first: usize) -> (Vec<Target>, usize) {
         let mut targets = FileSink::planes(first, true, self.mask_out);
         for product in &self.products {
-            targets.push(Target { image: first + targets.len(), part: product.part, dtype: product.dtype });
+            let stride = self.pixels();
+            targets.push(Target { image: first + targets.len(), part: product.part, dtype: product.dtype, stride });
         }
         let others = first + targets.len();
         (targets, others)

@@ -110,14 +110,16 @@ impl Stack {
 
     /// Whether frames do not all count alike.
     pub(super) fn is_uneven(&self) -> bool {
-        self.weights.is_some() || !self.fractions.is_empty() || self.maps.contains(&Map::Exposure)
+        self.weights.is_some() || !self.fractions.is_empty() || self.maps.iter().any(|map| map.is_of_cpu())
     }
 
     /// Whether the weights go with the rest.
     pub(super) fn check_weights(&self) -> Result<()> {
         let refused = |why: String| Err(Error::Parameter(why));
         if self.is_uneven() && self.flavour == Flavour::Dragons {
-            return refused("flavour dragons has no weights of frames, exposures and fractions of mask bits".into());
+            return refused(
+                "flavour dragons has no weights of frames, exposures, reasons and counts of mask bits".into(),
+            );
         }
         if self.weights.is_some() && !matches!(self.combine, Combine::Mean | Combine::WtMean) {
             return refused(format!("weights go with mean and wtmean, not with {}", self.combine.name()));

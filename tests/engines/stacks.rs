@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, IxDyn};
-use ndastro::fits::Header;
+use ndastro::fits::{Header, Layout};
 use ndastro::{
-    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, Offsets, PerFrame,
-    Percent, Reject, Stack, Stats, VarianceFrom, Window,
+    AstroData, Clip, Combine, DType, DetectorNoise, Engine, Error, Hierarchy, Map, NDAstroData, Offsets, OpenOptions,
+    PerFrame, Percent, Reject, Stack, Stats, VarianceFrom, Window,
 };
 
 use crate::Check;
@@ -53,6 +53,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_clip_by_limits", clip_by_limits),
     ("stack_keeps_enough", keeps_enough),
     ("stack_frames_that_count_unlike", frames_that_count_unlike),
+    ("stack_reasons_say_why", reasons_say_why),
     ("stack_noise_of_counts", noise_of_counts),
     ("stack_other_hierarchies", other_hierarchies),
     ("stack_tiles_do_not_matter", tiles_do_not_matter),
@@ -1092,6 +1093,96 @@ fn frames_that_count_unlike(engine: &Engine) -> Result<(), String> {
         }
     }
     count.enough()
+}
+
+/// The reason of a sample: whether it is finite, whether others have better masks, whether it was rejected, and where it is.
+fn reasons_say_why(engine: &Engine) -> Result<(), String> {
+    if engine.adapter().is_some() {
+        let stack = Stack::new(pixel(&[1.0, 2.0, 3.0, 50.0], &[], Type::F32)).maps([Map::Reasons]);
+        let said = stack.eval(engine).map_err(text)?.1.warnings.iter().any(|w| w.contains("computed on the CPU"));
+        return if said { Ok(()) } else { Err("nobody said that the CPU did it".into()) };
+    }
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut seen = 0;
+    for (recipe, level) in kinds_of_frames() {
+        let made = make(&recipe, 47);
+        let n = recipe.frames;
+        let scale = recipe.scale.clone().unwrap_or_else(|| vec![1.0; n]);
+        let mut rejects = vec![Reject::LinFit(clip(1.5, 1.5, true, None)), Reject::MadClip(Clip::default())];
+        rejects.extend(rejections(n.max(2)).into_iter().chain(by_limits(level)));
+        if n == 1 {
+            rejects.retain(|reject| !matches!(reject, Reject::MinMax { .. }));
+        }
+        for reject in rejects {
+            let what = |e: String| format!("{reject:?}, {recipe:?}:\n{e}");
+            let stack = build(&made, &recipe, Combine::Min, reject).maps(Map::ALL);
+            let stack = stack.exposure(PerFrame::Values(vec![1.0; n]));
+            let got = evaluate(&stack, engine).map_err(what)?;
+            let pixels = made.samples.len();
+            let (reasons, bits) = (got.map("REASONS")?, got.map("DQCOUNTS")?);
+            if reasons.len() != n * pixels || bits.len() != 16 * pixels {
+                return Err(what(format!("{} reasons, {} counts of bits", reasons.len(), bits.len())));
+            }
+            let rejected = got.map("REJMAP")?;
+            for (p, samples) in made.samples.iter().enumerate() {
+                let finite = |s: &Sample| s.value.is_finite() && s.variance.is_none_or(f64::is_finite);
+                let rank = |s: &Sample| LEVELS.iter().position(|allowed| s.dq & !allowed == 0);
+                let best = samples.iter().filter(|s| finite(s)).filter_map(rank).min();
+                let why = |f: usize| reasons[f * pixels + p] as u32;
+                let number = |f: usize| samples[f].value * scale[f];
+                let left: Vec<usize> = (0..n).filter(|&f| why(f) == 0).collect();
+                let least = left.iter().map(|&f| number(f)).fold(f64::INFINITY, f64::min);
+                let most = left.iter().map(|&f| number(f)).fold(f64::NEG_INFINITY, f64::max);
+                for (f, sample) in samples.iter().enumerate() {
+                    let side = 8 * u32::from(number(f) < least) + 16 * u32::from(number(f) > most);
+                    let want = match (finite(sample), rank(sample) == best, why(f)) {
+                        (false, ..) => 1,
+                        (true, false, _) => 2,
+                        (true, true, 0) => 0,
+                        (true, true, _) => 4 + side,
+                    };
+                    seen |= 1 << why(f);
+                    if why(f) != want {
+                        return Err(what(format!("pixel {p}, frame {f}: {} found, {want} expected", why(f))));
+                    }
+                }
+                let counted = |reason: u32| (0..n).filter(|&f| why(f) & reason != 0).count() as f64;
+                if rejected[p] != counted(4) || got.map("NGOOD")?[p] != left.len() as f64 {
+                    return Err(what(format!("pixel {p}: counts of reasons and maps differ")));
+                }
+                let rounded = if got.double { least } else { f64::from(least as f32) };
+                if !left.is_empty() && (got.data[p] - rounded).abs() > ulp(rounded, got.double) {
+                    return Err(what(format!("pixel {p}: the least that is left is {rounded}, not {}", got.data[p])));
+                }
+                for bit in 0..16 {
+                    let want = samples.iter().filter(|s| s.dq >> bit & 1 == 1).count() as f64;
+                    if bits[bit * pixels + p] != want {
+                        return Err(what(format!("pixel {p}, bit {bit}: {} counted", bits[bit * pixels + p])));
+                    }
+                }
+            }
+            // In a file, and in small tiles, it is the same.
+            let path = folder.path().join("reasons.fits");
+            stack.clone().memory(4 << 20).write(engine, &path, true).map_err(text)?;
+            // Each image by itself: a cube is no plane of an image.
+            let options = OpenOptions::default().layout(Layout::Plain);
+            let file = AstroData::open_with(&path, &options).map_err(text)?;
+            for map in ["REASONS", "DQCOUNTS", "REJMAP"] {
+                let plane = file.extension(map, 1).map_err(text)?.data().map_err(text)?;
+                if plane.to_f64().into_iter().collect::<Vec<f64>>() != got.map(map)? {
+                    return Err(what(format!("{map} in a file differs")));
+                }
+                let planes = if map == "REJMAP" { 0 } else { plane.shape()[0] };
+                let shape: Vec<usize> = [planes].into_iter().filter(|&n| n > 0).chain(recipe.shape.clone()).collect();
+                if plane.shape() != shape {
+                    return Err(what(format!("{map} has the shape {:?}", plane.shape())));
+                }
+            }
+        }
+    }
+    // Every reason occurred.
+    let all = [0, 1, 2, 4, 12, 20].iter().fold(0, |all, reason| all | 1 << reason);
+    if seen & all == all { Ok(()) } else { Err(format!("reasons seen: {seen:b}")) }
 }
 
 /// A variance that is made of the data comes to what the same numbers in an array come to.

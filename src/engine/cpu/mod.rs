@@ -589,27 +589,53 @@ struct Pieces<'a, T> {
     reals: [&'a mut [T]; 6],
     /// Mask, good, low, high, rejected.
     words: [&'a mut [u32]; 5],
+    reasons: &'a mut [u8],
+    counts: &'a mut [u32],
 }
 
 impl<T> Pieces<'_, T> {
     fn out<'b>(&'b mut self, tally: &'b mut Tally) -> Out<'b, T> {
         let [data, variance, scatter, ratio, weight, exposure] = &mut self.reals;
         let [mask, good, low, high, rejected] = &mut self.words;
-        Out { data, variance, scatter, ratio, weight, exposure, mask, good, low, high, rejected, tally }
+        let (reasons, counts) = (&mut *self.reasons, &mut *self.counts);
+        Out {
+            data,
+            variance,
+            scatter,
+            ratio,
+            weight,
+            exposure,
+            mask,
+            good,
+            low,
+            high,
+            rejected,
+            reasons,
+            counts,
+            tally,
+        }
     }
 }
 
 /// A tile in pieces of so many pixels. Planes that do not come out are empty in each.
 fn pieces<T: Real>(tile: &mut Tile<T>, piece: usize) -> Vec<Pieces<'_, T>> {
+    let pixels = tile.data.len().max(1);
     let n = tile.data.len().div_ceil(piece);
-    let none = || Pieces { reals: Default::default(), words: Default::default() };
+    let none = || Pieces { reals: Default::default(), words: Default::default(), reasons: &mut [], counts: &mut [] };
     let mut pieces: Vec<Pieces<'_, T>> = std::iter::repeat_with(none).take(n).collect();
-    let Tile { data, variance, scatter, ratio, weight, exposure, mask, good, low, high, rejected, .. } = tile;
+    let Tile {
+        data, variance, scatter, ratio, weight, exposure, mask, good, low, high, rejected, reasons, counts, ..
+    } = tile;
     for (i, plane) in [data, variance, scatter, ratio, weight, exposure].into_iter().enumerate() {
         pieces.iter_mut().zip(plane.chunks_mut(piece)).for_each(|(p, chunk)| p.reals[i] = chunk);
     }
     for (i, plane) in [mask, good, low, high, rejected].into_iter().enumerate() {
         pieces.iter_mut().zip(plane.chunks_mut(piece)).for_each(|(p, chunk)| p.words[i] = chunk);
     }
+    let deep = |numbers: usize| piece * (numbers / pixels).max(1);
+    let (of_reasons, of_counts) = (deep(reasons.len()), deep(counts.len()));
+    let (reasons, counts) = (reasons.chunks_mut(of_reasons), counts.chunks_mut(of_counts));
+    pieces.iter_mut().zip(reasons).for_each(|(p, chunk)| p.reasons = chunk);
+    pieces.iter_mut().zip(counts).for_each(|(p, chunk)| p.counts = chunk);
     pieces
 }

@@ -10,6 +10,7 @@ mod combine;
 pub(crate) mod counts;
 pub(crate) mod ordered;
 mod plain;
+mod reasons;
 mod samples;
 pub(crate) mod stream;
 mod uneven;
@@ -106,6 +107,9 @@ impl<T: Real> Loop for Task<'_, T> {
                 pixels.reject(&samples, method, critical, scratch);
             }
             let every = !graded && method.reject == Reject::None;
+            if !(out.reasons.is_empty() && out.counts.is_empty()) {
+                Pixels::explain(&samples, scratch, (graded, method.reject != Reject::None), start, &mut out);
+            }
             let ratio = !out.ratio.is_empty();
             if uneven.weights.is_empty() {
                 pixels.combine(&samples, method, shares, scratch, every, ratio);
@@ -182,15 +186,12 @@ impl Pixels {
     /// Which samples are used: those of the best level of each pixel.
     #[inline(always)]
     fn grade<T: Real>(&mut self, samples: &Samples<'_, T>, levels: &Levels, scratch: &mut Scratch<T>) {
-        let cube = samples.cube;
-        let variance =
-            |f: usize| if cube.variance.is_empty() { samples.data(f) } else { block(&cube.variance, samples.at(f)) };
         let mask = |f: usize| samples.mask(f).unwrap_or(&[0; BLOCK]);
         // Mostly each pixel has a sample of the first level, and then no other level matters.
         let forbidden = levels.forbidden[0];
         let mut first = [0u32; BLOCK];
         for (f, used) in scratch.used.iter_mut().enumerate() {
-            let (data, variance, mask) = (samples.data(f), variance(f), mask(f));
+            let (data, variance, mask) = (samples.data(f), samples.variance_or_data(f), mask(f));
             for i in 0..BLOCK {
                 let good = all_if(mask[i] & forbidden == 0) & finite(data[i], variance[i]);
                 used[i] = good;
@@ -204,7 +205,7 @@ impl Pixels {
         let short = levels.forbidden[5..] == [0; MAX_LEVELS - 5];
         let mut best = [NOTHING; BLOCK];
         for (f, level) in scratch.level.iter_mut().enumerate() {
-            let (data, variance, mask) = (samples.data(f), variance(f), mask(f));
+            let (data, variance, mask) = (samples.data(f), samples.variance_or_data(f), mask(f));
             if short {
                 grade::<T, 5>(data, variance, mask, levels, level, &mut self.all);
             } else {

@@ -84,7 +84,8 @@
 //! 7. **Beside** them, where they are asked for: scatter next to the propagated variance, and their ratio (scatter /
 //!    propagated, NaN where n < 2 or the propagated is 0); n; the samples rejected at 3, those below the ones that are
 //!    left and those above; the sum of weights (n, or for wtmean sum 1/w, infinite if a w is 0; of frames with weights sum K);
-//!    the sum of the exposures of the n samples.
+//!    the sum of the exposures of the n samples; for each sample why it is not among them (`reason.rs`); for each bit of the
+//!    mask the number of all N samples that have it.
 //!
 //! The rules of the flavour `dragons` are in `dragons.rs`.
 //!
@@ -111,6 +112,7 @@ mod madclip;
 mod method;
 mod network;
 mod order;
+pub(crate) mod reason;
 mod running;
 mod sigclip;
 mod uneven;
@@ -157,6 +159,10 @@ pub(crate) struct Out<'a, T> {
     pub high: &'a mut [u32],
     /// Samples rejected, as the flavour counts them.
     pub rejected: &'a mut [u32],
+    /// Why each sample is not in it ([`reason`]), pixel after pixel one a frame.
+    pub reasons: &'a mut [u8],
+    /// How many samples have each bit of the mask, pixel after pixel from the lowest bit on.
+    pub counts: &'a mut [u32],
     pub tally: &'a mut Tally,
 }
 
@@ -178,6 +184,8 @@ impl<T: Real> Out<'_, T> {
             low: self.low,
             high: self.high,
             rejected: self.rejected,
+            reasons: self.reasons,
+            counts: self.counts,
             tally: self.tally,
         })
     }
@@ -190,6 +198,8 @@ impl<'a, T> Out<'a, T> {
             plane.get_mut(range).unwrap_or_default()
         }
         let words = |plane| of::<u32>(plane, range.clone());
+        let pixels = self.data.len().max(1);
+        let deep = |numbers: usize| range.start * (numbers / pixels)..range.end * (numbers / pixels);
         Out {
             data: of(self.data, range.clone()),
             variance: of(self.variance, range.clone()),
@@ -202,6 +212,8 @@ impl<'a, T> Out<'a, T> {
             low: words(self.low),
             high: words(self.high),
             rejected: words(self.rejected),
+            reasons: of(self.reasons, deep(self.reasons.len())),
+            counts: of(self.counts, deep(self.counts.len())),
             tally: self.tally,
         }
     }
@@ -220,6 +232,8 @@ impl<'a, T> Out<'a, T> {
             low: &mut [],
             high: &mut [],
             rejected: &mut [],
+            reasons: &mut [],
+            counts: &mut [],
             tally,
         }
     }

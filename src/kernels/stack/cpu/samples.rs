@@ -178,6 +178,12 @@ impl<T: Real> Samples<'_, T> {
         (!self.cube.mask.is_empty()).then(|| block(&self.cube.mask, self.at(frame)))
     }
 
+    /// The variances as they are; the data where there are none.
+    #[inline(always)]
+    pub(super) fn variance_or_data(&self, frame: usize) -> &Row<T> {
+        if self.cube.variance.is_empty() { self.data(frame) } else { block(&self.cube.variance, self.at(frame)) }
+    }
+
     /// What is ordered and compared: x, rounded to the compute type. `own` is room for it, where it is not the data itself.
     #[inline(always)]
     pub(in crate::kernels::stack) fn key<'k>(&'k self, frame: usize, own: &'k mut Row<T>) -> &'k Row<T> {

@@ -93,6 +93,8 @@ impl Frames {
                 ratio: &mut p.ratio,
                 weight: &mut p.weight,
                 exposure: &mut [],
+                reasons: &mut [],
+                counts: &mut [],
                 mask: &mut p.mask,
                 good: &mut p.good,
                 low: &mut p.low,
