@@ -171,6 +171,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file that it is about, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Error::Io { path, .. }
+            | Error::NotFits { path, .. }
+            | Error::Header { path, .. }
+            | Error::Truncated { path, .. }
+            | Error::Damaged { path, .. }
+            | Error::Unsupported { path, .. }
+            | Error::NoImage { path, .. }
+            | Error::NoExtension { path, .. }
+            | Error::Changed { path, .. }
+            | Error::Exists { path }
+            | Error::OutputIsInput { path } => Some(path),
+            _ => None,
+        }
+    }
+
     /// For `map_err`: an I/O error on `path` while doing `what`.
     pub(crate) fn io(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Error + use<> {
         let path = path.to_path_buf();

@@ -76,7 +76,7 @@ pub use pixels::Pixels;
 pub use slice::{Slice, Slices};
 pub use stack::{
     Band, BitNames, Clip, Combine, DetectorNoise, ExplainedPass, ExplainedResult, ExplainedSample, Explanation,
-    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Offsets, PerFrame, Percent, Reject, Stack, StackPlan,
+    ExtensionPlan, Fate, Flavour, Hierarchy, Level, Map, Offsets, PerFrame, Percent, Reject, Skipped, Stack, StackPlan,
     VarianceFrom, Weights,
 };
 pub use stats::{DeviceSeconds, Factors, Stats};

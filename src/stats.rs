@@ -1,5 +1,7 @@
 //! What a run did, for `--stats` and for people.
 
+use crate::stack::Skipped;
+
 /// Counts and times of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -32,6 +34,8 @@ pub struct Stats {
     pub device_seconds: Option<DeviceSeconds>,
     /// By what the frames of a stack were scaled, shifted and weighted, for each extension; empty if they were not.
     pub factors: Vec<Factors>,
+    /// Frames that were left out, in their order; see [`Stack::files_skipping`](crate::Stack::files_skipping).
+    pub skipped: Vec<Skipped>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
 }
@@ -72,7 +76,8 @@ impl std::ops::AddAssign for DeviceSeconds {
 }
 
 impl Stats {
-    /// As the command line writes it; `device_seconds` is there only if the device has a clock, `factors` if there are any.
+    /// As the command line writes it; `device_seconds` is there only if the device has a clock, `factors` and `skipped` if
+    /// there are any.
     pub fn to_json(&self) -> serde_json::Value {
         let mut json = serde_json::json!({
             "engine": self.engine,
@@ -100,6 +105,10 @@ impl Stats {
                 one
             };
             json["factors"] = self.factors.iter().map(one).collect();
+        }
+        if !self.skipped.is_empty() {
+            let one = |s: &Skipped| serde_json::json!({ "path": s.path.to_string_lossy(), "why": s.why });
+            json["skipped"] = self.skipped.iter().map(one).collect();
         }
         json
     }

@@ -555,6 +555,10 @@ impl<T: Real + Default> Drive<'_, T> {
                     Err(Error::Device(reason)) => failure = reason,
                     // Too small a piece of the budget is no reason to give up.
                     Err(Error::Budget { .. }) if memory < self.control.memory => {}
+                    Ok(()) if !failure.is_empty() => {
+                        self.counters.warnings.push(format!("GPU failed ({failure}); it went on with smaller tiles"));
+                        return Ok(());
+                    }
                     other => return other,
                 }
             }

@@ -33,7 +33,7 @@ pub(super) fn run(args: &ExplainArgs) -> Result<()> {
     // Nothing is written, so a signal may end it at once; but with the exit code of an interruption.
     super::signals::exit_at_once()?;
     let (paths, given) = args.method.inputs(&args.inputs)?;
-    let stack = args.method.stack(&paths, given, &args.input, &args.common)?;
+    let stack = args.method.stack(&paths, given, &args.input, &args.common, false)?;
     let extensions = stack.inputs().first().map_or(0, AstroData::len);
     // All of them before a line is printed: a job that fails prints no result.
     let mut all = (0..extensions).map(|e| stack.explain(e, &args.at)).collect::<Result<Vec<_>>>()?;

@@ -14,7 +14,7 @@ use crate::fits::Header;
 use crate::stack::keyword;
 use crate::{
     AstroData, Band, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map,
-    NDAstroData, Offsets, PerFrame, Percent, Reject, Result, Slices, Stack, VarianceFrom, Weights,
+    NDAstroData, Offsets, PerFrame, Percent, Reject, Result, Skipped, Slices, Stack, VarianceFrom, Weights,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -335,21 +335,32 @@ impl MethodArgs {
         given: Vec<(String, String)>,
         input: &InputArgs,
         common: &Common,
+        skip_bad: bool,
     ) -> Result<Stack> {
-        let mut inputs = paths.iter().map(|p| input.open(p)).collect::<Result<Vec<_>>>()?;
+        // With the places of those that are left out.
+        let mut opened: Vec<std::result::Result<AstroData, Skipped>> = Vec::new();
+        for path in paths {
+            let of_interest = |file: AstroData| match &self.ext {
+                Some((name, ver)) => file.only(name, *ver),
+                None => Ok(file),
+            };
+            let one = input.open(path).and_then(of_interest);
+            opened.push(if skip_bad { one.map_err(|e| Skipped::new(path, &e)) } else { Ok(one?) });
+        }
         let calibration = match &self.calibrate {
             Some(expression) => Some(Calibration::open(expression, given, input, self.ext.as_ref())?),
             None => None,
         };
         let others = calibration.iter().flat_map(Calibration::files);
-        for reason in inputs.iter().chain(others).flat_map(AstroData::left_out) {
+        for reason in opened.iter().flatten().chain(others).flat_map(AstroData::left_out) {
             common.say(&format!("warning: left out: {reason}"));
         }
-        if let Some((name, ver)) = &self.ext {
-            inputs = inputs.iter().map(|i| i.only(name, *ver)).collect::<Result<_>>()?;
-        }
         if let (Some(gain), Some(read_noise)) = (&self.gain, &self.read_noise) {
-            inputs = inputs.into_iter().map(|i| with_noise(i, gain, read_noise)).collect::<Result<_>>()?;
+            let noisy = |one: std::result::Result<AstroData, Skipped>| match one {
+                Ok(file) => with_noise(file, gain, read_noise).map(Ok),
+                bad => Ok(bad),
+            };
+            opened = opened.into_iter().map(noisy).collect::<Result<_>>()?;
         }
         let names = match &self.dq_names {
             Some(text) => BitNames::default().parse(text)?,
@@ -359,9 +370,10 @@ impl MethodArgs {
             Some(text) => Hierarchy::parse(text, &names)?,
             None => Hierarchy::default(),
         };
-        let first = inputs.first().cloned();
-        let (combine, reject) = (self.combine()?, self.reject(&inputs)?);
-        let mut stack = Stack::of(inputs)
+        let made = if skip_bad { Stack::of_opened(opened) } else { Stack::of(opened.into_iter().flatten().collect()) };
+        let first = made.inputs().first().cloned();
+        let (combine, reject) = (self.combine()?, self.reject(made.inputs())?);
+        let mut stack = made
             .combine(combine)
             .reject(reject)
             .flavour(match self.flavour {
@@ -504,6 +516,9 @@ pub(super) struct StackArgs {
     /// Add the frames to the sums in this file, which is made if it is not there, and write what all frames in it come to
     #[arg(long, value_name = "STATE", conflicts_with_all = ["plan", "resume", "tile"])]
     append: Option<PathBuf>,
+    /// Leave out frames that cannot be read, or go bad while they are read; they are listed in the header and with --stats
+    #[arg(long, conflicts_with_all = ["tile", "resume", "append"])]
+    skip_bad: bool,
     #[command(flatten)]
     method: MethodArgs,
     #[command(flatten)]
@@ -527,7 +542,7 @@ pub(super) fn run(args: &StackArgs) -> Result<()> {
         paths.iter().chain(&args.output).chain(&args.append).map(PathBuf::as_path).chain(others).collect();
     let stats_file = common.stats_file(&used)?;
     let engine = args.method.engine(common)?;
-    let stack = args.method.stack(&paths, given, &args.input, common)?;
+    let stack = args.method.stack(&paths, given, &args.input, common, args.skip_bad)?;
     let stack = stack.compression(args.pack.compression()).cancel(stop);
     let output = match &args.output {
         Some(output) if !args.plan => output,

@@ -1,7 +1,8 @@
 //! What the result of a stack says of itself.
 
 use super::plan::Plan;
-use super::{Clip, Combine, DetectorNoise, Level, Map, PerFrame, Reject, Stack, Weights};
+use super::{Clip, Combine, DetectorNoise, Level, Map, PerFrame, Reject, Skipped, Stack, Weights};
+use crate::error::escape;
 use crate::fits::Header;
 use crate::kernels::stack::{Affine, Keep};
 use crate::{AstroData, Wcs};
@@ -80,6 +81,10 @@ impl Stack {
             method.reject.describe(),
             method.flavour.name()
         ));
+        for (_, Skipped { path, why }) in &self.skipped {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            h.push_history(&format!("ndastro left out: {}: {why}", escape(&name)));
+        }
         let Keep { least, most_out } = method.keep;
         if least > 0 {
             h.push_history(&format!("ndastro nkeep: {least}"));

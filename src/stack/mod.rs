@@ -17,6 +17,7 @@ mod offsets;
 mod outline;
 mod plan;
 mod sampled;
+mod skipped;
 mod weights;
 
 use std::ops::Range;
@@ -35,12 +36,14 @@ pub(crate) use normalise::keyword;
 pub use offsets::Offsets;
 pub use outline::{ExtensionPlan, StackPlan};
 use plan::Plan;
+pub use skipped::Skipped;
 use weights::Counted;
 pub use weights::{PerFrame, Weights};
 
 use crate::arrays::MemorySink;
 use crate::dtype::DType;
 use crate::engine::Engine;
+use crate::error::show;
 use crate::expr::collapse::resolved_all;
 use crate::expr::frames::FramesPlan;
 use crate::expr::parts::leaves;
@@ -91,6 +94,9 @@ enum Frames {
 #[derive(Clone)]
 pub struct Stack {
     inputs: Vec<AstroData>,
+    /// Whether bad files are left out, and those that were, with their places among all.
+    skips: bool,
+    skipped: Vec<(usize, Skipped)>,
     frames: Frames,
     history: Vec<String>,
     combine: Combine,
@@ -133,6 +139,8 @@ impl Stack {
     pub fn of(inputs: Vec<AstroData>) -> Self {
         Stack {
             inputs,
+            skips: false,
+            skipped: Vec::new(),
             frames: Frames::Containers,
             history: Vec::new(),
             combine: Combine::Mean,
@@ -259,6 +267,10 @@ impl Stack {
     /// # Errors
     /// Frames that do not fit together, options out of their domain, a file that changed, a budget that is too small.
     pub fn eval(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
+        self.skipping(|stack| stack.eval_once(engine))
+    }
+
+    fn eval_once(&self, engine: &Engine) -> Result<(AstroData, Stats)> {
         let started = Instant::now();
         let mut counters = Counters::default();
         let plans = self.plans(engine, &mut counters)?;
@@ -311,12 +323,16 @@ impl Stack {
     /// # Errors
     /// As [`eval`](Self::eval); and the file cannot be written. Then nothing is left behind.
     pub fn write(&self, engine: &Engine, path: impl AsRef<Path>, overwrite: bool) -> Result<Stats> {
+        self.skipping(|stack| stack.write_once(engine, path.as_ref(), overwrite))
+    }
+
+    fn write_once(&self, engine: &Engine, path: &Path, overwrite: bool) -> Result<Stats> {
         let started = Instant::now();
         let mut counters = Counters::default();
-        let plans = self.plans_for(engine, path.as_ref(), &mut counters)?;
+        let plans = self.plans_for(engine, path, &mut counters)?;
         let before = read_so_far(&plans).1;
         let (images, tables, cancel) = (images(&plans), self.tables(), self.settings.cancel.clone());
-        let mut writer = result_file(path.as_ref(), overwrite, self.primary(&plans), images, tables, cancel)?;
+        let mut writer = result_file(path, overwrite, self.primary(&plans), images, tables, cancel)?;
         self.write_pixels(engine, &plans, &mut writer, &mut counters, |plan| 0..plan.pixels())?;
         writer.finish()?;
         Ok(self.stats(engine, &plans, counters, (started, before)))
@@ -416,7 +432,7 @@ impl Stack {
         if self.flavour == Flavour::Dragons && engine.adapter().is_some() {
             return Err(Error::Parameter("flavour dragons is computed on the CPU only; use the CPU engine".into()));
         }
-        let first = self.inputs.first().ok_or_else(|| Error::Parameter("no frames to stack".into()))?;
+        let first = self.inputs.first().ok_or_else(|| self.nothing_left())?;
         self.check_rejection()?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
@@ -547,11 +563,20 @@ impl Stack {
         }
     }
 
-    fn stats(&self, engine: &Engine, plans: &[Plan], counters: Counters, (started, before): (Instant, u64)) -> Stats {
+    fn stats(
+        &self,
+        engine: &Engine,
+        plans: &[Plan],
+        mut counters: Counters,
+        (started, before): (Instant, u64),
+    ) -> Stats {
+        let skipped: Vec<Skipped> = self.skipped.iter().map(|(_, skipped)| skipped.clone()).collect();
+        counters.warn(skipped.iter().map(|Skipped { path, why }| format!("left out: {}: {why}", show(path))));
         let (headers, pixels) = read_so_far(plans);
         Stats {
             bytes_read: headers + pixels - before + plans.iter().map(|p| p.read_for_levels).sum::<u64>(),
             frames: self.inputs.len() as u64,
+            skipped,
             factors: if self.scale.is_some() || self.zero.is_some() || self.weights.is_some() {
                 plans.iter().map(Plan::factors).collect()
             } else {

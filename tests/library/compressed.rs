@@ -1,7 +1,7 @@
 //! Compressed files: as astropy reads them, by window, and written so that cfitsio reads them.
 
+use ndastro::WriteOptions;
 use ndastro::fits::{Compression, Method};
-use ndastro::{OpenOptions, WriteOptions};
 
 use super::*;
 

@@ -22,6 +22,7 @@ mod headers;
 mod hostile;
 mod layouts;
 mod laziness;
+mod leaks;
 mod monte_carlo;
 mod normalise;
 mod properties;
@@ -47,7 +48,7 @@ use std::time::{Duration, SystemTime};
 
 use ndarray::{Array1, Array2, ArrayD, Slice, arr0, arr1};
 use ndastro::fits::{FitsFile, Header};
-use ndastro::{AstroData, DType, Engine, Error, NDAstroData, Pixels, Stack, Unit, Window};
+use ndastro::{AstroData, DType, Engine, Error, NDAstroData, OpenOptions, Pixels, Stack, Unit, Window};
 use proptest::prelude::*;
 use support::cfitsio::{Judge, Judged};
 use support::{

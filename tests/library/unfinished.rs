@@ -98,6 +98,58 @@ fn a_frame_that_is_cut_short_in_mid_run_ends_the_run() {
     }
 }
 
+/// The same where bad frames are left out: the result is the stack of the others, and says so. On each engine.
+#[test]
+fn a_frame_that_goes_bad_in_mid_run_is_left_out() {
+    for engine in engines() {
+        let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let frames = write_frames(dir.path(), 4, &[300, 100]);
+        fs::write(&frames[0], "no FITS file").unwrap();
+        let victim = frames[2].clone();
+        let cut = AtomicBool::new(false);
+        let stack = Stack::files_skipping(&frames, &OpenOptions::default())
+            .scale(vec![7.0, 2.0, 8.0, 0.5])
+            .memory(LITTLE)
+            .progress(Arc::new(move |done, all| {
+                if !cut.swap(true, Ordering::Relaxed) {
+                    assert!(done < all, "the run took one tile only");
+                    fs::File::options().write(true).open(&victim).unwrap().set_len(2880).unwrap();
+                }
+            }));
+        let target = out.path().join("out.fits");
+        let stats = stack.write(&engine, &target, false).unwrap();
+        let others = Stack::files([&frames[1], &frames[3]]).unwrap().scale(vec![2.0, 0.5]);
+        others.write(&engine, out.path().join("others.fits"), false).unwrap();
+        assert_eq!(names(out.path()), ["others.fits", "out.fits"]);
+        let open = |name: &str| AstroData::open(out.path().join(name)).unwrap();
+        let (got, want) = (open("out.fits"), open("others.fits"));
+        for (got, want) in planes(&got[0]).into_iter().zip(planes(&want[0])) {
+            assert!(got.as_bytes() == want.as_bytes());
+        }
+        let skipped: Vec<&Path> = stats.skipped.iter().map(|s| s.path.as_path()).collect();
+        assert_eq!((skipped, stats.frames), (vec![frames[0].as_path(), frames[2].as_path()], 2));
+        assert_eq!(got.phu().get_i64("NCOMBINE"), Some(2));
+        let said: Vec<String> = got.phu().history().filter(|line| line.contains("left out")).collect();
+        assert!(said[0].contains("frame_0.fits: not a FITS file"), "{said:?}");
+        assert!(said[1].contains("frame_2.fits: ") && said[1].contains("changed"), "{said:?}");
+        assert_eq!(stats.warnings.iter().filter(|w| w.contains("left out")).count(), 2);
+    }
+}
+
+#[test]
+fn bad_frames_alone_are_no_stack() {
+    let dir = TempDir::new().unwrap();
+    let frames = write_frames(dir.path(), 2, &[4, 5]);
+    frames.iter().for_each(|path| fs::write(path, "no FITS file").unwrap());
+    let stack = Stack::files_skipping(&frames, &OpenOptions::default());
+    let error = stack.eval(&Engine::cpu(1).unwrap()).map(drop).unwrap_err();
+    assert_says(&error.to_string(), &["all 2 were left out", "frame_0.fits", "not a FITS file"]);
+    // Lists are of all frames that were named.
+    let stack = Stack::files_skipping(&frames, &OpenOptions::default()).scale(vec![1.0]);
+    let error = stack.eval(&Engine::cpu(1).unwrap()).map(drop).unwrap_err();
+    assert_says(&error.to_string(), &["scale", "1 values for 2 frames"]);
+}
+
 #[test]
 fn a_run_that_is_cancelled_leaves_nothing() {
     let (dir, out) = (TempDir::new().unwrap(), TempDir::new().unwrap());

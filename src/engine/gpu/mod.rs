@@ -2,6 +2,8 @@
 
 mod clock;
 mod frames;
+#[cfg(debug_assertions)]
+mod inject;
 #[cfg(feature = "cli")]
 mod limits;
 mod run;
@@ -33,6 +35,8 @@ pub struct GpuEngine {
     device: wgpu::Device,
     queue: wgpu::Queue,
     faults: Arc<Faults>,
+    #[cfg(debug_assertions)]
+    inject: inject::Inject,
     pool: Arc<rayon::ThreadPool>,
     /// Computes the pixels that are not for the device.
     twin: CpuEngine,
@@ -172,7 +176,10 @@ impl GpuEngine {
             label: Some("ndastro"),
             required_features: adapter.features() & features,
             // The adapter's own limits: the defaults are smaller.
+            #[cfg(not(debug_assertions))]
             required_limits: adapter.limits(),
+            #[cfg(debug_assertions)]
+            required_limits: inject::limits(adapter.limits()),
             ..Default::default()
         };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
@@ -192,6 +199,8 @@ impl GpuEngine {
             device,
             queue,
             faults,
+            #[cfg(debug_assertions)]
+            inject: inject::Inject::new(),
             twin: CpuEngine::of(pool.clone()),
             pool,
             pipelines: Mutex::default(),

@@ -297,6 +297,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
 
     /// Fills a free slot and hands its commands to the queue.
     pub(crate) fn submit(&mut self, range: Range<usize>) -> Result<()> {
+        #[cfg(debug_assertions)]
+        self.engine.strike()?;
         let slot = self.free.pop().ok_or_else(|| Error::Device("no free slot".into()))?;
         self.fill(slot, &range)?;
         let device = &self.engine.device;
