@@ -16,6 +16,8 @@ mod calc;
 mod compare;
 #[path = "cli/explain.rs"]
 mod explain;
+#[path = "cli/faults.rs"]
+mod faults;
 #[path = "cli/offsets.rs"]
 mod offsets;
 mod oracle;
