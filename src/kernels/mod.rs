@@ -119,9 +119,13 @@ mod tests {
                         weights: errors == Errors::Both,
                         shared: if errors == Errors::Both { 2 } else { 0 },
                         levels: if on { 7 } else { 3 },
+                        long: false,
                     };
                     let what = format!("{method:?} {has:?}");
-                    for raw in [Raw::DECODED, raw_bytes()] {
+                    let long = Has { long: true, ..has };
+                    for (has, raw) in
+                        [(has, Raw::DECODED), (has, raw_bytes()), (long, Raw::DECODED), (long, raw_bytes())]
+                    {
                         for text in [source::<f32>(&method, &has, &raw), source::<f64>(&method, &has, &raw)] {
                             assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
                         }

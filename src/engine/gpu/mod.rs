@@ -27,7 +27,7 @@ use crate::tiles::{Job, Work};
 use crate::{DType, Error, Result};
 
 /// What an adapter may have that makes a difference.
-const OF_USE: Features = Features::SHADER_F64.union(Features::MAPPABLE_PRIMARY_BUFFERS);
+const OF_USE: Features = Features::SHADER_F64.union(Features::MAPPABLE_PRIMARY_BUFFERS).union(Features::SHADER_INT64);
 
 /// An adapter, its device and queue.
 pub struct GpuEngine {
@@ -233,6 +233,12 @@ impl GpuEngine {
     /// Whether shaders have 64-bit floats.
     fn f64(&self) -> bool {
         self.device.features().contains(Features::SHADER_F64)
+    }
+
+    /// Whether shaders should read words of 64 bits: a software driver reads word by word, each lane for itself, and takes as
+    /// long for one of 32.
+    fn reads_long(&self) -> bool {
+        self.is_software() && self.device.features().contains(Features::SHADER_INT64)
     }
 
     /// Why it cannot do this job in `T`, if it cannot.

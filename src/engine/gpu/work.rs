@@ -122,6 +122,7 @@ fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
         weights: job.outputs.weight && weighted,
         shared: stack.computed.map_or(0, |c| c.shares.variables),
         levels: stack.levels.count(),
+        long: false,
     }
 }
 
@@ -139,7 +140,7 @@ pub(super) fn make<T: Real>(
     let real = size_of::<T>() as u64;
     match &job.work {
         Work::Stack(stack) => {
-            let has = has(job, stack);
+            let has = Has { long: engine.reads_long(), ..has(job, stack) };
             let (stores, wide) = (has.stores(stack.method), T::DTYPE == DType::F64);
             let on = |yes: bool, binding: Binding| if yes { binding } else { Binding::Absent };
             let mut bindings = vec![Binding::Uniform];

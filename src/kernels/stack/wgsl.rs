@@ -37,6 +37,8 @@ pub(crate) struct Has {
     pub shared: usize,
     /// Levels of the DQ hierarchy that are there.
     pub levels: usize,
+    /// Words of 64 bits are read where four pixels are.
+    pub long: bool,
 }
 
 /// What lies in the planes that the shader reads: decoded samples, or the bytes of the files.
@@ -235,7 +237,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         out.push_str(include_str!("../../../shaders/stored.wgsl"));
         out.push_str("alias real = f32;\n");
         out.push_str(include_str!("../../../shaders/stack_job.wgsl"));
-        quads(raw, &mut out);
+        quads(raw, has.long, &mut out);
         out.push_str(include_str!("../../../shaders/stack_plain.wgsl"));
         return out;
     }
@@ -277,15 +279,22 @@ fn each_equal(pixel: u32) {}
 ";
 
 /// Four numbers of a plane at once, from as many words as they take.
-fn quads(raw: &Raw, out: &mut String) {
+fn quads(raw: &Raw, long: bool, out: &mut String) {
     let planes = [("data", raw.data, "f32_bits"), ("variance", raw.variance, "f32_bits"), ("mask", raw.mask, "masks")];
+    let (two, four) = if long { ("u64", "vec2<u64>") } else { ("vec2<u32>", "vec4<u32>") };
+    out.push_str(if long {
+        "fn two(w: u64) -> vec2<u32> { return vec2<u32>(u32(w), u32(w >> 32u)); }\n\
+         fn four(w: vec2<u64>) -> vec4<u32> { return vec4<u32>(u32(w.x), u32(w.x >> 32u), u32(w.y), u32(w.y >> 32u)); }\n"
+    } else {
+        "fn two(w: vec2<u32>) -> vec2<u32> { return w; }\nfn four(w: vec4<u32>) -> vec4<u32> { return w; }\n"
+    });
     for (k, (name, constants, convert)) in planes.into_iter().enumerate() {
         let (words, numbers) = match (constants.stored.size(), constants.swap) {
             (1, _) => ("u32", "quarters(WORDS)"),
-            (2, false) => ("vec2<u32>", "halves(WORDS, false)"),
-            (2, true) => ("vec2<u32>", "halves(WORDS, true)"),
-            (_, false) => ("vec4<u32>", "WORDS"),
-            (_, true) => ("vec4<u32>", "swap_words(WORDS)"),
+            (2, false) => (two, "halves(two(WORDS), false)"),
+            (2, true) => (two, "halves(two(WORDS), true)"),
+            (_, false) => (four, "four(WORDS)"),
+            (_, true) => (four, "swap_words(four(WORDS))"),
         };
         let upper = name.to_uppercase();
         let numbers = numbers.replace("WORDS", &format!("{name}_words[i]"));
