@@ -474,7 +474,7 @@ fn in_place<T: Real + Default>(
 ) -> Result<Counters> {
     let mut run = CpuRun::new(engine, job, control.memory)?;
     let size = whole(run.pixels_in_place(), [job.band(), job.row], job.pixels);
-    let (mut counters, mut ahead) = (Counters::default(), Ahead::default());
+    let (mut counters, mut ahead) = (Counters::default(), Ahead::new(job));
     for start in job.part.clone().step_by(size) {
         control.check()?;
         let range = start..job.part.end.min(start + size);
@@ -586,7 +586,7 @@ impl<T: Real + Default> Drive<'_, T> {
     fn pump(&mut self, runner: &mut Runner<'_, T>) -> Result<()> {
         let (job, control) = (self.job, self.control);
         let size = whole(runner.tile_pixels(), [job.band(), job.row], job.part.end - self.done);
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(job);
         let mut submitted = self.done;
         let mut in_flight = 0;
         while self.done < job.part.end {
@@ -628,6 +628,21 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// What a disk brings around each page that is touched can be 8 MiB, by its settings. Of a hundred files that may be more
+    /// than there is memory for, and then it is gone before it is wanted: 400 GB were read for 4 GB. So there the system
+    /// brings what it is told of, and nothing else.
+    fn new(job: &Job<'_>) -> Self {
+        let sections = || job.inputs.iter().filter_map(|plane| plane.section());
+        let Some(first) = sections().next() else { return Ahead::default() };
+        let around = crate::memory::read_around(first.mapping().identity().0);
+        // One that is read and one that is on its way.
+        let all = (2 * sections().count() as u64).saturating_mul(around);
+        if crate::memory::room_for_files().is_some_and(|room| all > room) {
+            sections().for_each(|section| section.mapping().nothing_around());
+        }
+        Ahead::default()
+    }
+
     /// A tile of `range` begins, and one of `size` pixels follows.
     fn begin(&mut self, job: &Job<'_>, range: &Range<usize>, size: usize) {
         let reads = crate::memory::reads_from_disk();

@@ -207,6 +207,14 @@ impl Mapping {
         }
     }
 
+    /// Tells the system to read nothing but what it is told of, or asked for.
+    pub(crate) fn nothing_around(&self) {
+        if let Bytes::Mapped { map, .. } = &self.bytes {
+            // Advice may be refused; nothing depends on it.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+    }
+
     /// Tells the system that these bytes were read and are not wanted again soon: this process lets go of their pages,
     /// which stay in the system's cache.
     pub(crate) fn done_with(&self, start: u64, end: u64) {

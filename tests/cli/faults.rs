@@ -126,7 +126,9 @@ fn bad_frames_are_named_or_left_out() {
     run(dir, stack(&[frames[0].clone(), frames[3].clone()], &["-o", "others.fits", "--scale", "1,0.25"])).ok();
     let whole = fs::read(dir.join(&frames[1])).unwrap();
     fs::create_dir(dir.join("folder.fits")).unwrap();
-    let bad: [(&str, &dyn Fn(&Path), &str); 6] = [
+    /// Its name, what makes a file so, what is said of it.
+    type Bad<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+    let bad: [Bad<'_>; 6] = [
         ("missing", &|path| fs::remove_file(path).unwrap(), "cannot open"),
         ("empty", &|path| fs::write(path, "").unwrap(), "not a FITS file"),
         ("text", &|path| fs::write(path, "no FITS file").unwrap(), "not a FITS file"),
@@ -188,7 +190,7 @@ fn what_never_ends_is_no_frame() {
 fn an_unreadable_frame_is_named() {
     let (dir, frames) = folder(2, &[4, 5]);
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    fs::set_permissions(dir.path().join(&frames[1]), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.path().join(&frames[1]), fs::Permissions::from_mode(0o000)).unwrap();
     let args = stack(&frames, &["-o", "out.fits", "--engine", "cpu"]);
     // SAFETY: asks for a number.
     let done = if unsafe { libc::geteuid() } == 0 {

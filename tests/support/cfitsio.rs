@@ -6,6 +6,9 @@
 //! Why each `unsafe` call is sound: the handle is open for as long as its [`Judge`] lives, and what the pointers lead to
 //! are locals that outlive the call and are as long as the count beside them says.
 
+// For all of them at once, above.
+#![allow(clippy::undocumented_unsafe_blocks)]
+
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_char, c_int, c_long, c_void};
 use std::os::unix::ffi::OsStrExt;
