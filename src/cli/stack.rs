@@ -10,7 +10,7 @@ use super::calibrate::{Calibration, Words, split};
 use super::input::{InputArgs, PackArgs};
 use super::progress::with_progress;
 use super::{Common, EngineChoice};
-use crate::fits::Header;
+use crate::fits::{Header, UncertaintyKind};
 use crate::stack::keyword;
 use crate::{
     AstroData, Band, BitNames, Clip, Combine, DetectorNoise, Engine, Error, Flavour, Hierarchy, Level, Map,
@@ -138,6 +138,10 @@ pub(super) struct MethodArgs {
     /// Weights of the frames, of mean and wtmean: numbers, !KEYWORD, noise (that of each frame), or variance: --combine wtmean
     #[arg(long, value_name = "W,...", value_parser = weighting)]
     weight: Option<Weighting>,
+    /// A file of weights for each frame, inverse variances: its name, with {} for that of the frame without ending, as
+    /// '{}.weight.fits'; in place of the frame's variance, and with --combine mean as wtmean
+    #[arg(long, value_name = "PATTERN")]
+    weight_map: Option<String>,
     /// What the map of exposures sums: numbers, or !KEYWORD [default: !EXPTIME]
     #[arg(long, value_name = "T,...")]
     exposure: Option<PerFrame>,
@@ -344,7 +348,11 @@ impl MethodArgs {
                 Some((name, ver)) => file.only(name, *ver),
                 None => Ok(file),
             };
-            let one = input.open(path).and_then(of_interest);
+            let weighed = |file: AstroData| match &self.weight_map {
+                Some(pattern) => with_weights(file, path, pattern, input),
+                None => Ok(file),
+            };
+            let one = input.open(path).and_then(weighed).and_then(of_interest);
             opened.push(if skip_bad { one.map_err(|e| Skipped::new(path, &e)) } else { Ok(one?) });
         }
         let calibration = match &self.calibrate {
@@ -418,6 +426,9 @@ impl MethodArgs {
             }
             None => {}
         }
+        if self.weight_map.is_some() && self.combine == Combine::Mean {
+            stack = stack.combine(Combine::WtMean);
+        }
         match &self.offsets {
             Some(by) if by.as_os_str() == "wcs" => stack = stack.offsets(Offsets::Wcs),
             Some(file) => stack = stack.offsets(Offsets::from_file(file)?),
@@ -485,6 +496,28 @@ impl Known {
             Known::Keyword(key) => keyword(key, nd, phu),
         }
     }
+}
+
+/// With the images of another file as inverse variances, extension by extension.
+fn with_weights(mut file: AstroData, path: &Path, pattern: &str, input: &InputArgs) -> Result<AstroData> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut stem = &*name;
+    for ending in [".gz", ".fz", ".bz2", ".Z", ".fits", ".fit", ".fts"] {
+        stem = stem.strip_suffix(ending).unwrap_or(stem);
+    }
+    let stem = path.with_file_name(stem);
+    let weights = input.open(Path::new(&pattern.replace("{}", &stem.to_string_lossy())))?;
+    let (found, expected) = (weights.len(), file.len());
+    if found != expected {
+        let (weights, frame) = (weights.label(), file.label());
+        return Err(Error::Parameter(format!(
+            "{weights}: {found} images of weights, {expected} expected, as many as {frame} has"
+        )));
+    }
+    for (nd, weights) in file.extensions_mut().iter_mut().zip(weights.iter()) {
+        *nd = nd.clone().with_uncertainty_of(weights, UncertaintyKind::InverseVariance)?;
+    }
+    Ok(file)
 }
 
 /// With a variance by gain and read noise for extensions that have none.

@@ -90,6 +90,17 @@ impl NDAstroData {
         Ok(self)
     }
 
+    /// With the data of another container as its uncertainty, in place of any: a weight map of its own file is one of kind
+    /// `InverseVariance`. As lazy as that is; a sample of weight 0 is not usable.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn with_uncertainty_of(mut self, other: &NDAstroData, kind: UncertaintyKind) -> Result<Self> {
+        let plane = self.companion(other.data.clone())?;
+        self.uncertainty = Some(Uncertainty::new(plane, kind));
+        Ok(self)
+    }
+
     /// The same with its uncertainty as another kind, through the variance: sigma squared, its root, 1 over it. The
     /// numbers are converted at once, to f32 where that holds every stored value, else f64; the other planes stay as
     /// lazy as they are. The root of a negative variance is NaN, and 1 over 0 infinite. Without an uncertainty there is

@@ -343,7 +343,9 @@ impl Stack {
         refuse_input(path, self.inputs.iter().filter_map(AstroData::file))?;
         let plans = self.plans(engine, counters)?;
         let leaves = plans.iter().filter_map(|p| p.computed.as_ref()).flat_map(|c| &c.leaves);
-        refuse_source(path, leaves.flat_map(NDAstroData::planes))?;
+        // Weights may be in files of their own.
+        let sources = plans.iter().flat_map(|p| &p.frames).chain(leaves);
+        refuse_source(path, sources.flat_map(NDAstroData::planes))?;
         Ok(plans)
     }
 

@@ -8,6 +8,7 @@ use super::{BitNames, Flavour, Stack};
 use crate::astrodata::partner;
 use crate::dtype::DType;
 use crate::engine::Engine;
+use crate::error::escape;
 use crate::expr::frames::FramesPlan;
 use crate::expr::parts::read_so_far;
 use crate::fits::{Compression, Header, ImageSpec};
@@ -127,6 +128,7 @@ impl Plan {
                 });
             }
         }
+        check_units(&frames)?;
         let without = frames.iter().find(|f| !f.has_variance());
         let method = stack.method(stack.use_variance && without.is_none(), counters, || match without {
             Some(frame) if stack.use_variance => format!("{} has none", frame.label()),
@@ -231,6 +233,26 @@ impl Plan {
         let others = first + targets.len();
         (targets, others)
     }
+}
+
+/// Samples of different units are not to be combined. A frame without one is in that of the first.
+fn check_units(frames: &[NDAstroData]) -> Result<()> {
+    let Some((first, unit)) = frames.iter().find_map(|frame| Some((frame, frame.unit()?))) else { return Ok(()) };
+    for frame in frames {
+        let Some(other) = frame.unit() else { continue };
+        let factor = other.factor_to(unit);
+        if factor == Some(1.0) || other.as_str().trim() == unit.as_str().trim() {
+            continue;
+        }
+        let what = match factor {
+            Some(factor) => format!("multiply it by {factor} first, with calc"),
+            None => "they do not convert".into(),
+        };
+        let (label, of_first) = (frame.label(), first.label());
+        let (other, unit) = (escape(other.as_str()), escape(unit.as_str()));
+        return Err(Error::Unit(format!("{label}: in {other}, and {of_first} in {unit}: {what}")));
+    }
+    Ok(())
 }
 
 /// EXTVERs of the result: those of the first frame where they are all there and different, else 1, 2, 3...

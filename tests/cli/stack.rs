@@ -5,6 +5,54 @@ use ndastro::fits::Header;
 
 use super::*;
 
+/// Weights in files of their own: sum W x / sum W, and 1 / sum W; a weight of 0 is no sample.
+#[test]
+fn weight_maps_are_inverse_variances() {
+    let dir = TempDir::new().unwrap();
+    let (shape, pixels) = ([7, 9], 63);
+    let value = |f: usize, i: usize| (100 + 31 * f + i * i % 17) as f32;
+    let weight =
+        |f: usize, i: usize| if i == 5 || (i + f) % 4 == 0 { 0.0 } else { 0.25 * (1 + (i + 3 * f) % 5) as f32 };
+    let mut frames = Vec::new();
+    for f in 0..4 {
+        let name = format!("f{f}.fits");
+        let images =
+            [1, 2].map(|ver| ("SCI", ver, Pixels::from(support::filled(&shape, |i| value(f + ver as usize, i)))));
+        write_images(&dir.path().join(&name), &images);
+        let weights = [1, 2].map(|ver| ("WHT", ver, Pixels::from(support::filled(&shape, |i| weight(f, i)))));
+        write_images(&dir.path().join(format!("f{f}.weight.fits")), &weights);
+        frames.push(name);
+    }
+    run(dir.path(), stack(&frames, &["-o", "out.fits", "--weight-map", "{}.weight.fits"])).ok();
+    let out = AstroData::open(dir.path().join("out.fits")).unwrap();
+    for (e, nd) in out.iter().enumerate() {
+        let (data, variance) = (nd.data().unwrap().to_f64(), nd.variance().unwrap().unwrap().to_f64());
+        let mask = nd.mask().unwrap().unwrap().to_f64();
+        let (data, variance, mask): (Vec<f64>, Vec<f64>, Vec<f64>) =
+            (data.into_iter().collect(), variance.into_iter().collect(), mask.into_iter().collect());
+        for i in 0..pixels {
+            let sum: f64 = (0..4).map(|f| f64::from(weight(f, i))).sum();
+            let weighted: f64 = (0..4).map(|f| f64::from(weight(f, i)) * f64::from(value(f + e + 1, i))).sum();
+            let want = if sum > 0.0 { (weighted / sum, 1.0 / sum, 0.0) } else { (0.0, 0.0, 16.0) };
+            let near = |got: f64, want: f64| (got - want).abs() <= 4e-7 * want;
+            assert!(near(data[i], want.0) && near(variance[i], want.1) && mask[i] == want.2, "{e} {i}: {want:?}");
+        }
+    }
+    // Other methods take their variances of it; a map that is missing or of another kind is named.
+    run(dir.path(), stack(&frames, &["-o", "m.fits", "--weight-map", "{}.weight.fits", "--combine", "median"])).ok();
+    run(dir.path(), stack(&frames, &["-o", "x.fits", "--weight-map", "{}.none.fits"])).failed(&["f0.none.fits"]);
+    write_images(&dir.path().join("one.fits"), &[("WHT", 1, Pixels::from(support::filled(&shape, |i| weight(1, i))))]);
+    run(dir.path(), stack(&frames, &["-o", "x.fits", "--weight-map", "one.fits"])).failed(&[
+        "one.fits",
+        "1 images of weights",
+        "2 expected",
+    ]);
+    let maps = fs::read(dir.path().join("f1.weight.fits")).unwrap();
+    let over = ["-o", "f1.weight.fits", "--overwrite", "--weight-map", "{}.weight.fits"];
+    run(dir.path(), stack(&frames, &over)).failed(&["f1.weight.fits", "is one of the inputs"]);
+    assert!(fs::read(dir.path().join("f1.weight.fits")).unwrap() == maps);
+}
+
 const STACK: [&str; 6] = ["stack", "frame_2.fits", "frame_3.fits", "frame_4.fits", "--engine", "cpu"];
 
 fn folder() -> TempDir {

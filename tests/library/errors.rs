@@ -64,6 +64,28 @@ fn frames_that_do_not_fit_together_are_named() {
 }
 
 #[test]
+fn frames_of_other_units_are_not_stacked() {
+    let engine = Engine::cpu(1).unwrap();
+    let of = |unit: &str| {
+        let nd = NDAstroData::new(filled(&[4, 5], |i| i as f32));
+        if unit.is_empty() { nd } else { nd.with_unit(unit) }
+    };
+    let stacked = |units: [&str; 3]| Stack::new(units.map(of)).eval(&engine).map(drop);
+    for same in [["adu", "ADU", "adu"], ["", "", ""], ["adu", "", "adu"], ["", "adu", ""], ["wat ", "wat", "wat"]] {
+        stacked(same).unwrap();
+    }
+    for (units, says) in [
+        (["adu", "adu", "electron"], &["electron", "adu", "do not convert"][..]),
+        (["", "Jy", "mJy"], &["mJy", "Jy", "multiply it by 0.001"]),
+        (["wat", "wat", "what"], &["what", "wat", "do not convert"]),
+    ] {
+        let error = stacked(units).unwrap_err();
+        assert!(matches!(error, Error::Unit(_)), "{error:?}");
+        assert_says(&error.to_string(), says);
+    }
+}
+
+#[test]
 fn parameters_outside_of_their_domain_are_named() {
     let engine = Engine::cpu(1).unwrap();
     let stack = || Stack::new((0..3).map(|i| frame(i, &[4, 5])));
