@@ -115,7 +115,12 @@ impl NDAstroData {
         let mut header = self.meta().clone();
         self.place(&mut header)?;
         if let Some(unit) = &self.unit {
-            name_unit(&mut header, &unit.to_card()?);
+            match unit.to_card() {
+                Ok(card) => name_unit(&mut header, &card),
+                // What nobody knows how to write stands there already.
+                Err(_) if header.get_str("BUNIT").is_some_and(|said| said.trim() == unit.as_str().trim()) => {}
+                Err(e) => return Err(e),
+            }
         }
         resize(&mut header, &self.shape());
         Ok(header)

@@ -548,3 +548,30 @@ fn more_hdus_than_there_may_be() {
     assert_eq!(file.hdus().len(), 65_536);
     assert_says(&AstroData::from_file(file, Layout::Auto).err().unwrap().to_string(), &["no image"]);
 }
+
+/// A unit of letters that FITS does not have, and that nobody knows: it stays in its card, byte for byte.
+#[test]
+fn a_unit_that_nobody_can_write_stays_where_it_was() {
+    let cards = [("SIMPLE", "T"), ("BITPIX", "16"), ("NAXIS", "1"), ("NAXIS1", "3"), ("BUNIT", "'counts# '")];
+    let mut bytes = header(&cards.map(|(key, value)| (key, value.to_string())));
+    let at = bytes.iter().position(|&b| b == b'#').unwrap();
+    bytes[at] = 0xa0;
+    bytes.extend(vec![0; BLOCK]);
+    let dir = TempDir::new().unwrap();
+    let ad = AstroData::from_file(FitsFile::from_bytes(bytes).unwrap(), Layout::Auto).unwrap();
+    for method in [None, Some(ndastro::fits::Method::Rice)] {
+        let mut options = ndastro::WriteOptions::default().overwrite(true);
+        if let Some(method) = method {
+            options = options.compression(ndastro::fits::Compression { method, quantize: None });
+        }
+        let path = dir.path().join("out.fits");
+        ad.write_with(&path, &options).unwrap();
+        let back = AstroData::open(&path).unwrap();
+        assert_eq!(back[0].unit(), ad[0].unit());
+        let written = fs::read(&path).unwrap();
+        assert!(written.windows(9).any(|w| w == b"'counts\xa0 "), "{method:?}");
+    }
+    // One that is new must be written.
+    let error = ad[0].clone().with_unit("m\u{f6}glich").header().unwrap_err();
+    assert_says(&error.to_string(), &["cannot be written", "ASCII"]);
+}
