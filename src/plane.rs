@@ -373,6 +373,15 @@ impl Plane {
         }
     }
 
+    /// Bytes of its pixels in a file, if they are still there.
+    pub(crate) fn bytes_in_file(&self) -> u64 {
+        match &self.source {
+            Source::Section(s) => (self.len() * s.format().size()) as u64,
+            Source::Memory(_) => 0,
+            Source::Placed(p) => p.inner().bytes_in_file(),
+        }
+    }
+
     /// The HDU that the pixels are in, if they are still in a file.
     pub(crate) fn hdu(&self) -> Option<usize> {
         self.section().map(Section::hdu)

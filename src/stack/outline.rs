@@ -75,7 +75,7 @@ pub struct ExtensionPlan {
 
 /// Bytes of the stored numbers of a plane that is read from a file.
 fn stored(plane: &Plane) -> u64 {
-    if plane.section().is_some() { (plane.len() * plane.format().size()) as u64 } else { 0 }
+    plane.bytes_in_file()
 }
 
 impl Stack {

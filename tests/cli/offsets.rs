@@ -73,6 +73,14 @@ fn the_sky_and_a_list_say_the_same() {
     let bits = |v: &[f64]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     assert!(bits(&sky.0) == bits(&list.0) && bits(&sky.1) == bits(&list.1) && sky.2 == list.2);
     let result = AstroData::open(dir.path().join("sky.fits")).unwrap();
+    // What is read are the frames, not the grid.
+    let plan = [&with[..], &["--offsets", "wcs", "--plan", "--stats", "plan.json"]].concat();
+    run(dir.path(), stack(&names, &plan)).ok();
+    let planned: Value = serde_json::from_slice(&fs::read(dir.path().join("plan.json")).unwrap()).unwrap();
+    run(dir.path(), stack(&names, &[&with[..], &["--offsets", "wcs", "-o", "x.fits", "--stats", "s.json"]].concat()))
+        .ok();
+    let stats: Value = serde_json::from_slice(&fs::read(dir.path().join("s.json")).unwrap()).unwrap();
+    assert_eq!(planned["bytes_read"], stats["bytes_read"]);
     // Columns -3 to 23, rows -2 to 22.
     assert_eq!(result[0].shape(), [25, 27]);
     assert_eq!(result[0].other_names().collect::<Vec<_>>(), ["NGOOD"]);
