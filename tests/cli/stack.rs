@@ -11,8 +11,9 @@ fn weight_maps_are_inverse_variances() {
     let dir = TempDir::new().unwrap();
     let (shape, pixels) = ([7, 9], 63);
     let value = |f: usize, i: usize| (100 + 31 * f + i * i % 17) as f32;
-    let weight =
-        |f: usize, i: usize| if i == 5 || (i + f) % 4 == 0 { 0.0 } else { 0.25 * (1 + (i + 3 * f) % 5) as f32 };
+    let weight = |f: usize, i: usize| {
+        if i == 5 || (i + f).is_multiple_of(4) { 0.0 } else { 0.25 * (1 + (i + 3 * f) % 5) as f32 }
+    };
     let mut frames = Vec::new();
     for f in 0..4 {
         let name = format!("f{f}.fits");
