@@ -59,9 +59,9 @@ macro_rules! words {
                 }
             }
 
-            fn take(&mut self, words: impl IntoIterator<Item = u32>) {
+            fn take(&mut self, words: &[u32]) {
                 match self {
-                    $(SomeWords::$name(to) => to.iter_mut().zip(words).for_each(|(to, word)| *to = word as $type),)*
+                    $(SomeWords::$name(to) => to.iter_mut().zip(words).for_each(|(to, word)| *to = *word as $type),)*
                 }
             }
         }
@@ -72,7 +72,7 @@ words!(U8: u8, I16: i16, U16: u16, I32: i32, U32: u32);
 /// Bits of a mask in the type that it is written in.
 pub(crate) fn mask_pixels(mask: &[u32], dtype: DType, shape: &[usize]) -> Result<Pixels> {
     let mut words = Words::new(dtype, mask.len(), &mut Vec::new())?;
-    words.whole().take(mask.iter().copied());
+    words.whole().take(mask);
     words.pixels(shape)
 }
 
@@ -108,6 +108,8 @@ pub(crate) struct MemorySink<T> {
     /// Further planes, in the order in which they were asked for.
     pub more: Vec<Plain<T>>,
     parts: Vec<Part>,
+    /// A plane of a cube, of one tile.
+    words: Vec<u32>,
 }
 
 /// A whole plane.
@@ -159,6 +161,7 @@ impl<T: Real> MemorySink<T> {
             mask,
             more: parts.iter().map(&mut one).collect::<Result<_>>()?,
             parts: parts.into_iter().map(|(part, _)| part).collect(),
+            words: Vec::new(),
         })
     }
 }
@@ -172,13 +175,9 @@ impl<T: Real> Sink<T> for MemorySink<T> {
         for (cube, part) in self.more.iter_mut().zip(&self.parts).filter(|(_, part)| part.is_cube()) {
             let Plain::Words(words) = cube else { continue };
             for k in 0..tile.planes(*part) {
-                let (at, n) = (k * pixels + tile.range.start, tile.range.len());
-                let mut plane = words.whole().split(at).1.split(n).0;
-                match tile.part(*part) {
-                    Numbers::Words(from) => plane.take(tile.of_cube(from, k)),
-                    Numbers::Bytes(from) => plane.take(tile.of_cube(from, k).map(u32::from)),
-                    Numbers::Reals(_) => {}
-                }
+                tile.of_cube(*part, k, &mut self.words);
+                let at = k * pixels + tile.range.start;
+                words.whole().split(at).1.split(tile.range.len()).0.take(&self.words);
             }
         }
         Ok(())
@@ -270,7 +269,7 @@ impl<T: Real> Room<'_, T> {
         for (part, numbers) in self.planes {
             match (numbers, tile.part(part)) {
                 (SomeNumbers::Reals(to), Numbers::Reals(from)) => to.copy_from_slice(from),
-                (SomeNumbers::Words(mut to), Numbers::Words(from)) => to.take(from.iter().copied()),
+                (SomeNumbers::Words(mut to), Numbers::Words(from)) => to.take(from),
                 _ => {}
             }
         }
@@ -329,7 +328,7 @@ impl<T: Real> Room<'_, T> {
         compute(out, mask);
         for (words, own) in narrow.into_iter().zip(own) {
             if let Some(mut words) = words {
-                words.take(own.iter().copied());
+                words.take(own);
             }
         }
     }

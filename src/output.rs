@@ -213,23 +213,17 @@ impl<T: Real> Sink<T> for FileSink<'_> {
         for i in 0..self.targets.len() {
             let Target { image, part, dtype, stride } = self.targets[i];
             if part.is_cube() {
+                let mut words = std::mem::take(&mut self.words);
                 for k in 0..tile.planes(part) {
-                    self.words.clear();
-                    match tile.part(part) {
-                        Numbers::Words(all) => self.words.extend(tile.of_cube(all, k)),
-                        Numbers::Bytes(all) => self.words.extend(tile.of_cube(all, k).map(u32::from)),
-                        Numbers::Reals(_) => {}
-                    }
-                    let words = std::mem::take(&mut self.words);
+                    tile.of_cube(part, k, &mut words);
                     self.words(image, k * stride + first, &words, dtype)?;
-                    self.words = words;
                 }
+                self.words = words;
                 continue;
             }
             match tile.part(part) {
                 Numbers::Reals(values) => self.plane(image, first, values, size_of::<T>(), T::write_be)?,
                 Numbers::Words(words) => self.words(image, first, words, dtype)?,
-                Numbers::Bytes(bytes) => self.plane(image, first, bytes, 1, |b, out| out[0] = b)?,
             }
         }
         Ok(())

@@ -264,8 +264,6 @@ impl Part {
 pub(crate) enum Numbers<'a, T> {
     Reals(&'a [T]),
     Words(&'a [u32]),
-    /// Of all planes of a cube, pixel after pixel.
-    Bytes(&'a [u8]),
 }
 
 impl<T> Tile<T> {
@@ -279,14 +277,15 @@ impl<T> Tile<T> {
         numbers / self.range.len().max(1)
     }
 
-    /// One plane of the numbers of a cube.
-    pub(crate) fn of_cube<'n, V: Copy>(
-        &self,
-        numbers: &'n [V],
-        plane: usize,
-    ) -> impl Iterator<Item = V> + use<'n, T, V> {
-        let planes = numbers.len() / self.range.len().max(1);
-        numbers.iter().skip(plane).step_by(planes.max(1)).copied()
+    /// One plane of a cube.
+    pub(crate) fn of_cube(&self, part: Part, plane: usize, to: &mut Vec<u32>) {
+        to.clear();
+        let planes = self.planes(part).max(1);
+        match part {
+            Part::Reasons => to.extend(self.reasons.iter().skip(plane).step_by(planes).copied().map(u32::from)),
+            Part::Counts => to.extend(self.counts.iter().skip(plane).step_by(planes)),
+            _ => {}
+        }
     }
 
     pub(crate) fn part(&self, part: Part) -> Numbers<'_, T> {
@@ -302,8 +301,8 @@ impl<T> Tile<T> {
             Part::Low => Numbers::Words(&self.low),
             Part::High => Numbers::Words(&self.high),
             Part::Rejected => Numbers::Words(&self.rejected),
-            Part::Reasons => Numbers::Bytes(&self.reasons),
-            Part::Counts => Numbers::Words(&self.counts),
+            // Cubes lie pixel after pixel: `of_cube`.
+            Part::Reasons | Part::Counts => Numbers::Words(&[]),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Frames that do not lie on top of each other: whole pixels that each is shifted by, on the least grid that holds all.
 //!
 //! No pixel is resampled: a sample stays what it is, with its variance and its mask. Frames that are turned, stretched or
-//! distorted against each other by more than half a pixel anywhere are refused, since whole pixels do not describe them.
+//! distorted against each other by more than a pixel at a corner are refused, since whole pixels do not describe them.
 
 use std::fmt;
 use std::path::Path;
