@@ -73,6 +73,25 @@ pub(crate) fn read_around(device: u64) -> u64 {
     kib.map_or(MOST, |kib| kib << 10)
 }
 
+/// Whether the page of a mapped byte is in memory; true where the system does not say. The byte is not read.
+pub(crate) fn is_resident(byte: &u8) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: a question about the system, without effect.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
+        let start = std::ptr::from_ref(byte) as usize / page * page;
+        let mut resident = 1u8;
+        // SAFETY: one page that is mapped, since the byte is in it, and room for the one answer there is.
+        let said = unsafe { libc::mincore(start as *mut libc::c_void, page, &mut resident) };
+        said != 0 || resident & 1 != 0
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = byte;
+        true
+    }
+}
+
 /// Asks for large pages for an array that nothing has touched yet.
 pub(crate) fn in_large_pages<V>(array: &mut [V]) {
     #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ use crate::error::unless_cancelled;
 use crate::fits::{Compression, FitsFile, FitsWriter};
 use crate::plane::Plane;
 use crate::real::Real;
+use crate::simd::{Loop, dispatch};
 use crate::tiles::{Control, Numbers, Part, Sink, Tile};
 use crate::{Error, Result};
 
@@ -159,6 +160,24 @@ pub(crate) struct Target {
 /// Pixels that are encoded at once, so that bytes stay in the cache between encoding, checksum and writing.
 const ENCODE: usize = 64 << 10;
 
+/// Numbers to stored bytes.
+struct Encode<'a, V, F> {
+    values: &'a [V],
+    /// Bytes of a number.
+    size: usize,
+    out: &'a mut [u8],
+    encode: &'a F,
+}
+
+impl<V: Copy, F: Fn(V, &mut [u8])> Loop for Encode<'_, V, F> {
+    #[inline(always)]
+    fn run(self) {
+        for (v, out) in self.values.iter().zip(self.out.chunks_exact_mut(self.size)) {
+            (self.encode)(*v, out);
+        }
+    }
+}
+
 impl<'a> FileSink<'a> {
     pub(crate) fn new(writer: &'a mut FitsWriter, targets: Vec<Target>) -> Self {
         FileSink { writer, targets, bytes: Vec::new(), words: Vec::new() }
@@ -183,9 +202,7 @@ impl<'a> FileSink<'a> {
         let mut at = first;
         for piece in values.chunks(ENCODE) {
             self.bytes.resize(piece.len() * size, 0);
-            for (v, out) in piece.iter().zip(self.bytes.chunks_exact_mut(size)) {
-                encode(*v, out);
-            }
+            dispatch(Encode { values: piece, size, out: &mut self.bytes, encode: &encode });
             self.writer.write(image, (at * size) as u64, &self.bytes)?;
             at += piece.len();
         }

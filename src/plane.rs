@@ -428,6 +428,12 @@ impl Plane {
         }
     }
 
+    /// Whether the first and the last of these pixels, and one between, are in memory, as far as the system says.
+    pub(crate) fn is_in_memory(&self, flat: &Range<usize>) -> bool {
+        let Source::Section(s) = &self.source else { return true };
+        s.is_in_memory(&self.view, flat)
+    }
+
     /// These pixels were read: lets go of their pages.
     pub(crate) fn done_with(&self, flat: Range<usize>) {
         if let Source::Section(s) = &self.source {

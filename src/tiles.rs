@@ -626,6 +626,9 @@ struct Ahead {
     quiet: u32,
 }
 
+/// After so many tiles without a disk none is expected.
+const QUIET: u32 = 2;
+
 impl Ahead {
     /// What a disk brings around each page that is touched can be 8 MiB, by its settings. Of a hundred files that may be more
     /// than there is memory for, and then it is gone before it is wanted: 400 GB were read for 4 GB. So there the system
@@ -639,15 +642,17 @@ impl Ahead {
         if crate::memory::room_for_files().is_some_and(|room| all > room) {
             sections().for_each(|section| section.mapping().nothing_around());
         }
-        Ahead::default()
+        // A disk that has to be read after all is noticed with the first tile.
+        let in_memory = job.inputs.iter().all(|plane| plane.is_in_memory(&job.part));
+        Ahead { quiet: if in_memory { QUIET } else { 0 }, reads: crate::memory::reads_from_disk(), told: 0 }
     }
 
     /// A tile of `range` begins, and one of `size` pixels follows.
     fn begin(&mut self, job: &Job<'_>, range: &Range<usize>, size: usize) {
         let reads = crate::memory::reads_from_disk();
-        self.quiet = if reads == self.reads { self.quiet + 1 } else { 0 };
+        self.quiet = if reads == self.reads { self.quiet.saturating_add(1) } else { 0 };
         self.reads = reads;
-        if self.quiet < 2 {
+        if self.quiet < QUIET {
             let end = job.part.end.min(range.end + size);
             let next = self.told.max(range.start)..end;
             job.inputs.iter().for_each(|plane| plane.expect(next.clone()));

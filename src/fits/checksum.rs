@@ -1,6 +1,8 @@
 //! The FITS checksum (standard 4.0, section 4.4.2.7 and appendix J): ones' complement sums of 32-bit big-endian
 //! words, order-free, so bands may come in any order.
 
+use crate::simd::{Loop, dispatch};
+
 /// A running sum over bytes at known offsets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
@@ -17,7 +19,9 @@ impl Sum {
         let tail = words.remainder();
         let tail_at = offset + (bytes.len() - tail.len()) as u64;
         // Few enough words between two folds that 64 bits cannot overflow.
-        self.0 += words.map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum::<u64>();
+        let mut sum = 0;
+        dispatch(Words { bytes: rest, sum: &mut sum });
+        self.0 += sum;
         self.fold();
         for (i, &b) in tail.iter().enumerate() {
             self.byte(tail_at + i as u64, b);
@@ -79,6 +83,23 @@ impl Sum {
             }
         }
         text.iter().map(|&b| char::from(b)).collect()
+    }
+}
+
+/// Whole words, added.
+struct Words<'a> {
+    bytes: &'a [u8],
+    sum: &'a mut u64,
+}
+
+impl Loop for Words<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let mut sum = 0u64;
+        for word in self.bytes.as_chunks::<4>().0 {
+            sum += u64::from(u32::from_be_bytes(*word));
+        }
+        *self.sum = sum;
     }
 }
 

@@ -207,6 +207,15 @@ impl Mapping {
         }
     }
 
+    /// Whether the page of this byte is in memory, as far as the system says.
+    pub(crate) fn is_in_memory(&self, at: u64) -> bool {
+        let Bytes::Mapped { map, .. } = &self.bytes else { return matches!(self.bytes, Bytes::Memory(_)) };
+        if at >= map.len() as u64 {
+            return false;
+        }
+        crate::memory::is_resident(&map[at as usize])
+    }
+
     /// Tells the system to read nothing but what it is told of, or asked for.
     pub(crate) fn nothing_around(&self) {
         if let Bytes::Mapped { map, .. } = &self.bytes {
@@ -218,8 +227,10 @@ impl Mapping {
     /// Tells the system that these bytes were read and are not wanted again soon: this process lets go of their pages,
     /// which stay in the system's cache.
     pub(crate) fn done_with(&self, start: u64, end: u64) {
-        const PAGE: u64 = 4096;
-        let (first, last) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
+        // Whole large pages, the one that was read to its end with this as well: one that is let go in part is taken apart,
+        // for which all threads stop.
+        const LARGE: u64 = 2 << 20;
+        let (first, last) = (start / LARGE * LARGE, end / LARGE * LARGE);
         if let Bytes::Mapped { map, .. } = &self.bytes
             && first < last
         {

@@ -203,6 +203,15 @@ impl Section {
         }
     }
 
+    /// Whether the first and the last of these pixels, and one between, are in memory, as far as the system says.
+    pub(crate) fn is_in_memory(&self, view: &View, flat: &Range<usize>) -> bool {
+        let (Some((map, start)), Some(first)) = (self.plain(), view.contiguous()) else { return false };
+        let size = self.format.size() as u64;
+        let place = |pixel: usize| start + (first + pixel) as u64 * size;
+        let (begin, end) = (flat.start, flat.end.max(flat.start + 1));
+        [begin, begin.midpoint(end), end - 1].into_iter().all(|pixel| map.is_in_memory(place(pixel)))
+    }
+
     /// So many pixels are about to be read. Those that must be decoded are counted then.
     pub(crate) fn begin(&self, pixels: usize) {
         if matches!(self.pixels, Pixels::Plain(_)) {

@@ -98,7 +98,7 @@ const PIXELS_IN_PLACE: usize = 1 << 20;
 #[cfg(feature = "gpu")]
 const RUNS: usize = 4096;
 /// Bytes of mapped pages that are let go at once.
-const RELEASE_BYTES: usize = 128 << 20;
+const RELEASE_BYTES: usize = 256 << 20;
 /// Bytes a pixel of the writer's own buffer.
 const WRITER_BYTES: usize = 8;
 

@@ -172,14 +172,15 @@ impl Sums {
         }
         let bits = Bits { flip: form.flip(), forbidden: levels.forbidden[0] };
         let mut negative = 0;
-        // Two frames at a time: the sums go through memory half as often.
-        for f in (0..affine.len()).step_by(2) {
-            let first = frame(f);
-            negative |= if f + 1 < affine.len() {
-                self.add::<2, SUMMED, ORDERED>([first, frame(f + 1)], (f, affine), n, bits)
-            } else {
-                self.add::<1, SUMMED, ORDERED>([first], (f, affine), n, bits)
-            };
+        // Several frames at a time: the sums go through memory less often.
+        let mut f = 0;
+        while f + 4 <= affine.len() {
+            let frames = [frame(f), frame(f + 1), frame(f + 2), frame(f + 3)];
+            negative |= self.add::<4, SUMMED, ORDERED>(frames, (f, affine), n, bits);
+            f += 4;
+        }
+        for f in f..affine.len() {
+            negative |= self.add::<1, SUMMED, ORDERED>([frame(f)], (f, affine), n, bits);
         }
         negative
     }
