@@ -11,6 +11,7 @@
 //   keep, fill         only samples that are in stay in the column (others are TOP), or are put into it anew
 //   sort, at           the column in order, the k-th
 //   each_sum, each_square, each_limit, each_equal      visit_... below for every place of the column
+//   each_sample        take below for every sample, frame after frame
 //
 // Samples are read as Numbers (see the prelude), from planes of decoded ones or straight from the bytes of the files.
 //
@@ -444,13 +445,74 @@ fn put(plane: u32, pixel: u32, x: real) {
     out_reals[plane * params.pixels + pixel] = x;
 }
 
+// What the samples that are left come to, and their masks; how many there are.
+var<private> sum: Pair = NOTHING;
+var<private> sum2: Pair = NOTHING;
+var<private> bits: u32 = 0u;
+var<private> good: u32 = 0u;
+// The least or the largest, with its variance and its frame.
+var<private> choice: real = real(0);
+var<private> of_choice: real = real(0);
+var<private> frame_of_choice: u32 = 0u;
+// The least variance.
+var<private> least: real = real(0);
+
+// Takes a sample in if it is left. Without an order it is graded here too: one of a better level than all before starts the
+// sums anew.
+fn take(i: u32, f: u32, d: Number, v: Number, m: u32) {
+    var used = false;
+    var better = false;
+    let x = value_of(d, f);
+    let w = weight_of(v, f);
+    if ORDERED {
+        used = is_in(i, f);
+        if REJECT == SIGCLIP || REJECT == MINMAX {
+            used = stays(key_of(x), used);
+            put_in(i, f, used);
+        }
+    } else {
+        let level = level_at(d, v, m);
+        let finite = level != UNUSABLE;
+        all |= m | select(NO_DATA, 0u, finite);
+        better = level < best;
+        best = min(best, level);
+        used = finite && level == best;
+        if VARIANCE { negative += select(0u, 1u, is_below(v)); }
+        see(d, v, x, w, finite);
+    }
+    bits = select(bits, 0u, better);
+    bits |= select(0u, m, used);
+    good = select(good, 0u, better);
+    let is_first = good == 0u;
+    good += select(0u, 1u, used);
+    if SUMS {
+        let before = chosen(NOTHING, sum, better);
+        sum = chosen(pair_sum(before, x), before, used);
+    }
+    if SUMS_VARIANCES {
+        let before = chosen(NOTHING, sum2, better);
+        sum2 = chosen(pair_sum(before, w), before, used);
+    }
+    if EXTREME {
+        // The first that is better, so of equals the first frame's.
+        let y = select(x.hi, x.hi + x.lo, SCALED);
+        let beats = select(y > choice, y < choice, COMBINE == MIN);
+        let takes = used && (is_first || beats);
+        choice = select(choice, y, takes);
+        of_choice = select(of_choice, w.hi + w.lo, takes);
+        frame_of_choice = select(frame_of_choice, f, takes);
+    }
+    if WEIGHTED {
+        let takes = used && (is_first || w.hi < least);
+        least = select(least, w.hi, takes);
+    }
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let pixel = id.x;
     if pixel >= params.pixels { return; }
 
-    var bits = 0u;
-    var good = 0u;
     var rejected = vec2<u32>(0u, 0u);
     if ORDERED {
         grade_all(pixel);
@@ -459,67 +521,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if !odd { rejected = reject(pixel); }
     }
 
-    // One pass over all samples that are left. Without an order they are graded here too: a sample of a better level than
-    // all before starts the sums anew.
-    var sum = NOTHING;
-    var sum2 = NOTHING;
-    var choice = real(0);
-    var of_choice = real(0);
-    var frame_of_choice = 0u;
-    var least = real(0);
+    // One pass over all samples that are left.
+    each_sample(pixel);
     var i = pixel;
-    for (var f = 0u; f < FRAMES; f++) {
-        let d = data_at(i);
-        let v = variance_at(i);
-        let m = mask_at(i);
-        var used = false;
-        var better = false;
-        let x = value_of(d, f);
-        let w = weight_of(v, f);
-        if ORDERED {
-            used = is_in(i, f);
-            if REJECT == SIGCLIP || REJECT == MINMAX {
-                used = stays(key_of(x), used);
-                put_in(i, f, used);
-            }
-        } else {
-            let level = level_at(d, v, m);
-            let finite = level != UNUSABLE;
-            all |= m | select(NO_DATA, 0u, finite);
-            better = level < best;
-            best = min(best, level);
-            used = finite && level == best;
-            if VARIANCE { negative += select(0u, 1u, is_below(v)); }
-            see(d, v, x, w, finite);
-        }
-        bits = select(bits, 0u, better);
-        bits |= select(0u, m, used);
-        good = select(good, 0u, better);
-        let is_first = good == 0u;
-        good += select(0u, 1u, used);
-        if SUMS {
-            let before = chosen(NOTHING, sum, better);
-            sum = chosen(pair_sum(before, x), before, used);
-        }
-        if SUMS_VARIANCES {
-            let before = chosen(NOTHING, sum2, better);
-            sum2 = chosen(pair_sum(before, w), before, used);
-        }
-        if EXTREME {
-            // The first that is better, so of equals the first frame's.
-            let y = select(x.hi, x.hi + x.lo, SCALED);
-            let beats = select(y > choice, y < choice, COMBINE == MIN);
-            let takes = used && (is_first || beats);
-            choice = select(choice, y, takes);
-            of_choice = select(of_choice, w.hi + w.lo, takes);
-            frame_of_choice = select(frame_of_choice, f, takes);
-        }
-        if WEIGHTED {
-            let takes = used && (is_first || w.hi < least);
-            least = select(least, w.hi, takes);
-        }
-        i += params.pixels;
-    }
     if !ORDERED { judge(); }
     if good == 0u || odd {
         // Of samples that the hierarchy takes some are left.

@@ -99,6 +99,18 @@ fn beyond(size: vec4<u32>, least: u32, most: u32) -> vec4<bool> {
     return (size > vec4<u32>(most)) | ((size != NOTHING) & (size < vec4<u32>(least)));
 }
 
+// Where the quads of a pixel's samples begin, and how far one is from the next.
+fn first_of(quad: u32) -> u32 {
+    if BLOCK == 0u { return quad; }
+    let quads = max(BLOCK / 4u, 1u);
+    return (quad / quads) * (quads * FRAMES) + quad % quads;
+}
+
+fn step() -> u32 {
+    if BLOCK == 0u { return params.pixels / 4u; }
+    return BLOCK / 4u;
+}
+
 // ---------------------------------------------------------------- sums
 
 // What the samples that are used come to.
@@ -122,7 +134,7 @@ fn add_up(quad: u32, first: bool) {
     sum2 = Pairs(ZERO, ZERO);
     good = NOTHING;
     bits = NOTHING;
-    var i = quad;
+    var i = first_of(quad);
     for (var f = 0u; f < FRAMES; f++) {
         let d = data_quad(i);
         let v = variance_quad(i);
@@ -162,21 +174,21 @@ fn add_up(quad: u32, first: bool) {
                 largest_weight = max(largest_weight, select(ZERO, w.hi, finite));
             }
         }
-        i += params.pixels / 4u;
+        i += step();
     }
 }
 
 // Finds the best level of each pixel, and what all masks come to.
 fn find_best(quad: u32) {
     best = UNUSABLE;
-    var i = quad;
+    var i = first_of(quad);
     for (var f = 0u; f < FRAMES; f++) {
         let m = mask_quad(i);
         var level = level_of(m);
         if NONFINITE { level = select(UNUSABLE, level, is_finite(data_quad(i)) & is_finite(variance_quad(i))); }
         best = min(best, level);
         all |= m | select(NOTHING, NO_DATA, level == UNUSABLE);
-        i += params.pixels / 4u;
+        i += step();
     }
 }
 

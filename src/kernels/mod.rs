@@ -120,11 +120,14 @@ mod tests {
                         shared: if errors == Errors::Both { 2 } else { 0 },
                         levels: if on { 7 } else { 3 },
                         long: false,
+                        held: false,
+                        block: 0,
                     };
                     let what = format!("{method:?} {has:?}");
-                    let long = Has { long: true, ..has };
+                    // As a software adapter has it.
+                    let soft = Has { long: true, held: true, block: 32, ..has };
                     for (has, raw) in
-                        [(has, Raw::DECODED), (has, raw_bytes()), (long, Raw::DECODED), (long, raw_bytes())]
+                        [(has, Raw::DECODED), (has, raw_bytes()), (soft, Raw::DECODED), (soft, raw_bytes())]
                     {
                         for text in [source::<f32>(&method, &has, &raw), source::<f64>(&method, &has, &raw)] {
                             assert_eq!(layout(&parsed(&text, &what)), params, "{what}");

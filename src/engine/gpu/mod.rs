@@ -40,9 +40,14 @@ pub struct GpuEngine {
     pool: Arc<rayon::ThreadPool>,
     /// Computes the pixels that are not for the device.
     twin: CpuEngine,
+    /// Jobs of so many samples are worth a shader that holds them.
+    holds_from: u64,
     /// Those that were used last, by all that they depend on, each with the moment of its last use.
     pipelines: Mutex<HashMap<String, (Pipeline, u64)>>,
 }
+
+/// Samples of a job from which a software adapter gains more by a longer shader than it takes to compile it.
+const SAMPLES_WORTH_HOLDING: u64 = 64 << 20;
 
 /// Most pipelines that are kept: on a software adapter one can take 100 MB.
 const PIPELINES: usize = 32;
@@ -203,6 +208,7 @@ impl GpuEngine {
             inject: inject::Inject::new(),
             twin: CpuEngine::of(pool.clone()),
             pool,
+            holds_from: SAMPLES_WORTH_HOLDING,
             pipelines: Mutex::default(),
         })
     }
@@ -239,6 +245,12 @@ impl GpuEngine {
     /// long for one of 32.
     fn reads_long(&self) -> bool {
         self.is_software() && self.device.features().contains(Features::SHADER_INT64)
+    }
+
+    /// Whether shaders should hold samples rather than read them again, in a job of so many: a software driver reads slowly,
+    /// and spills to its own stack.
+    fn holds(&self, samples: u64) -> bool {
+        self.is_software() && samples >= self.holds_from
     }
 
     /// Why it cannot do this job in `T`, if it cannot.
@@ -421,22 +433,71 @@ mod tests {
         assert!(!alone.shares_memory());
         let stacks = |engine: GpuEngine| {
             let engine = Engine::Gpu(Box::new(engine));
-            [crate::Reject::None, crate::Reject::MinMax { nlow: 1, nhigh: 0 }].map(|reject| {
-                let masked = frames().into_iter().map(|frame| {
-                    let variance = frame.data().expect("in memory").to_f64().mapv(|v| (v / 7.0) as f32);
-                    let mask = variance.mapv(|v| u16::from((v as u32).is_multiple_of(5)));
-                    frame.with_variance(variance).and_then(|f| f.with_mask(mask)).expect("of the same shape")
+            // Also of rows of which none is a whole number of blocks of pixels.
+            let windows = [[0..300, 0..70], [3..300, 5..66]].map(crate::Window::new);
+            let cases = [crate::Reject::None, crate::Reject::MinMax { nlow: 1, nhigh: 0 }]
+                .map(|reject| windows.clone().map(|window| (reject, window)));
+            cases
+                .as_flattened()
+                .to_vec()
+                .into_iter()
+                .map(|(reject, window)| {
+                    let masked = frames().into_iter().map(|frame| {
+                        let variance = frame.data().expect("in memory").to_f64().mapv(|v| (v / 7.0) as f32);
+                        let mask = variance.mapv(|v| u16::from((v as u32).is_multiple_of(5)));
+                        let frame = frame.with_variance(variance).and_then(|f| f.with_mask(mask));
+                        frame.and_then(|f| f.window(&window)).expect("of the same shape")
+                    });
+                    let stack = Stack::new(masked).memory(512 << 10).reject(reject);
+                    let (result, stats) = stack.eval(&engine).expect("a working device");
+                    assert!(stats.warnings.is_empty() && stats.tiles > 3, "{stats:?}");
+                    let nd = &result[0];
+                    let (variance, mask) = (nd.variance().expect("in memory"), nd.mask().expect("in memory"));
+                    [nd.data().expect("in memory"), variance.expect("propagated"), mask.expect("joined")]
+                        .map(|p| p.to_f64())
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(stacks(engine), stacks(alone));
+    }
+
+    #[test]
+    fn samples_that_are_held_are_those_that_are_read_again() {
+        let Some(engine) = engine() else { return };
+        let mut holding = GpuEngine::new(None, 0).expect("the same adapter");
+        holding.holds_from = 0;
+        let stacks = |engine: GpuEngine| {
+            let engine = Engine::Gpu(Box::new(engine));
+            let clip = crate::Clip::default();
+            let cases = [
+                (crate::Reject::SigClip(clip), crate::Combine::Mean),
+                (crate::Reject::MinMax { nlow: 1, nhigh: 1 }, crate::Combine::Sum),
+                (crate::Reject::VarClip(clip), crate::Combine::Median),
+            ];
+            cases.map(|(reject, combine)| {
+                let masked = (0..7u16).map(|k| {
+                    let of = |(y, x): (usize, usize)| (y * 31 + x * 17 + usize::from(k) * 29) % 101;
+                    let data = ndarray::Array2::from_shape_fn((37, 53), |at| match of(at) {
+                        0 => f32::NAN,
+                        1..4 => 900.0,
+                        other => 100.0 + other as f32 / 7.0,
+                    });
+                    let variance = data.mapv(|v| 20.0 + v / 90.0);
+                    let mask = ndarray::Array2::from_shape_fn((37, 53), |at| u16::from(of(at) == 50));
+                    let frame = NDAstroData::new(data).with_variance(variance).and_then(|f| f.with_mask(mask));
+                    frame.expect("of the same shape")
                 });
-                let stack = Stack::new(masked).memory(512 << 10).reject(reject);
-                let (result, stats) = stack.eval(&engine).expect("a working device");
-                assert!(stats.warnings.is_empty() && stats.tiles > 3, "{stats:?}");
+                let (result, stats) =
+                    Stack::new(masked).reject(reject).combine(combine).eval(&engine).expect("it works");
+                assert!(stats.warnings.is_empty(), "{stats:?}");
                 let nd = &result[0];
                 let (variance, mask) = (nd.variance().expect("in memory"), nd.mask().expect("in memory"));
                 [nd.data().expect("in memory"), variance.expect("propagated"), mask.expect("joined")]
-                    .map(|p| p.to_f64())
+                    .map(|p| p.to_f64().mapv(f64::to_bits))
             })
         };
-        assert_eq!(stacks(engine), stacks(alone));
+        let held = stacks(holding);
+        assert_eq!(held, stacks(engine));
     }
 
     #[cfg(feature = "cli")]

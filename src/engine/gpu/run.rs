@@ -30,7 +30,9 @@ pub(super) const LANES: usize = 64;
 /// Workgroups that WebGPU allows in one dimension.
 const GROUPS: usize = 65_535;
 /// The pixels of a tile are a multiple of this.
-const WHOLE: usize = 16;
+const WHOLE: usize = 32;
+/// Pixels whose samples a thread brings into blocks at once: whole blocks.
+const PIECE: usize = 4096;
 /// Raw bytes of a tile are no more than this: enough to hide a dispatch, few enough to keep several in flight.
 const RAW_BYTES: u64 = 64 << 20;
 /// The same where the device is software: they should still be in a cache when they are computed.
@@ -75,6 +77,8 @@ pub(crate) struct Run<'a, T: Real> {
     kernel: Pipeline,
     /// Pixels of a lane of it.
     lane: usize,
+    /// Pixels whose samples lie together in the staging memory; 0 where those of a frame do.
+    block: usize,
     out: Vec<Outcome>,
     /// Marks of pixels that are set, not written: they are cleared before each tile.
     marks: Option<wgpu::Buffer>,
@@ -214,7 +218,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 first += same;
             }
         }
-        let work::Made { passes, kernel, lane, binds, out, marks } =
+        let work::Made { passes, kernel, lane, block, binds, out, marks } =
             work::make::<T>(engine, job, pixels, &cubes, &samples, &absent, &mut buffers)?;
 
         // Each plane starts at a multiple of 16; the times come last.
@@ -251,6 +255,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             passes,
             kernel,
             lane,
+            block,
             out,
             marks,
             twin: work::Twin::new(&engine.twin, job, aside),
@@ -368,7 +373,30 @@ impl<'a, T: Real + Default> Run<'a, T> {
     fn fill(&mut self, slot: usize, range: &Range<usize>) -> Result<()> {
         let staging = &self.slots[slot].staging;
         let lost = |e: wgpu::MapRangeError| Error::Device(format!("staging: {}", super::one_line(&e.to_string())));
-        {
+        if self.block > 0 {
+            // One view for some blocks of a cube.
+            let mut pieces = Vec::new();
+            for (cube, staging) in self.cubes.iter().zip(staging) {
+                let of_pixel = (cube.planes.len() * cube.width) as u64;
+                self.uploaded += of_pixel * range.len() as u64;
+                if of_pixel == 0 {
+                    continue;
+                }
+                for start in (0..range.len()).step_by(PIECE) {
+                    let end = range.len().min(start + PIECE);
+                    let bytes = start as u64 * of_pixel..end.next_multiple_of(self.block) as u64 * of_pixel;
+                    let view = staging.get_mapped_range_mut(bytes).map_err(lost)?;
+                    pieces.push((view, cube, range.start + start..range.start + end));
+                }
+            }
+            let (job, block) = (self.job, self.block);
+            let one =
+                |(view, cube, range): &mut (_, &CubePlan, Range<usize>)| cube.stage_in_blocks(job, view, range, block);
+            self.engine.pool.install(|| {
+                pieces.par_iter_mut().for_each(one);
+                self.job.inputs.par_iter().for_each(|plane| plane.done_with(range.clone()));
+            });
+        } else {
             // One view a plane: threads write to disjoint parts.
             let mut pieces = Vec::new();
             for (cube, staging) in self.cubes.iter().zip(staging) {

@@ -146,6 +146,37 @@ impl CubePlan {
         CubePlan { direct: first.filter(|c| alike && fits(c)), ..self }
     }
 
+    /// Whether staging memory takes all stored bytes as they are, from where they are mapped.
+    pub(super) fn is_copied(&self, job: &Job<'_>) -> bool {
+        let is = |(input, upload): &(usize, Upload)| !upload.host && job.inputs[*input].is_plain();
+        self.planes.is_empty() || (self.direct.is_some() && self.planes.iter().flatten().all(is))
+    }
+
+    /// Brings the bytes of some pixels to the staging memory that begins with them, the samples of all planes block after
+    /// block. They are [copied](Self::is_copied).
+    pub(super) fn stage_in_blocks(
+        &self,
+        job: &Job<'_>,
+        view: &mut wgpu::BufferViewMut,
+        range: &Range<usize>,
+        block: usize,
+    ) {
+        let (planes, size) = (self.planes.len(), self.width);
+        for (k, (input, _)) in self.planes.iter().flatten().enumerate() {
+            let mut pixel = 0;
+            job.inputs[*input].pieces(range.clone(), |mut bytes| {
+                while !bytes.is_empty() {
+                    let inside = pixel % block;
+                    let (these, rest) = bytes.split_at(bytes.len().min((block - inside) * size));
+                    let at = ((pixel / block * planes + k) * block + inside) * size;
+                    view.slice(at..at + these.len()).copy_from_slice(these);
+                    pixel += these.len() / size;
+                    bytes = rest;
+                }
+            });
+        }
+    }
+
     /// How a kernel reads them.
     pub(super) fn as_read(&self) -> decode::Constants {
         match self.sample {

@@ -49,6 +49,8 @@ pub(super) struct Made {
     pub kernel: Pipeline,
     /// Pixels of a lane of the kernel.
     pub lane: usize,
+    /// Pixels whose samples lie together in the staging memory; 0 where those of a frame do.
+    pub block: usize,
     /// One for each slot.
     pub binds: Vec<wgpu::BindGroup>,
     pub out: Vec<Outcome>,
@@ -123,6 +125,8 @@ fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
         shared: stack.computed.map_or(0, |c| c.shares.variables),
         levels: stack.levels.count(),
         long: false,
+        held: false,
+        block: 0,
     }
 }
 
@@ -140,7 +144,14 @@ pub(super) fn make<T: Real>(
     let real = size_of::<T>() as u64;
     match &job.work {
         Work::Stack(stack) => {
-            let has = Has { long: engine.reads_long(), ..has(job, stack) };
+            let mut has = Has {
+                long: engine.reads_long(),
+                held: engine.holds((stack.count() * job.part.len()) as u64),
+                ..has(job, stack)
+            };
+            if engine.shares_memory() && stack.computed.is_none() && cubes.iter().all(|cube| cube.is_copied(job)) {
+                has.block = stack_wgsl::block::<T>(stack.method, &has);
+            }
             let (stores, wide) = (has.stores(stack.method), T::DTYPE == DType::F64);
             let on = |yes: bool, binding: Binding| if yes { binding } else { Binding::Absent };
             let mut bindings = vec![Binding::Uniform];
@@ -195,7 +206,7 @@ pub(super) fn make<T: Real>(
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             out.insert(has.reals(), info);
-            Ok(Made { passes, kernel, lane, binds, out, marks })
+            Ok(Made { passes, kernel, lane, block: has.block, binds, out, marks })
         }
         Work::Expr(program) => {
             let mut bindings = vec![Binding::Uniform];
@@ -228,7 +239,7 @@ pub(super) fn make<T: Real>(
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             let out = [Some(data), variance, mask, Some(odd)].into_iter().flatten().collect();
-            Ok(Made { passes: Vec::new(), kernel, lane: 1, binds, out, marks: None })
+            Ok(Made { passes: Vec::new(), kernel, lane: 1, block: 0, binds, out, marks: None })
         }
     }
 }

@@ -39,6 +39,19 @@ pub(crate) struct Has {
     pub levels: usize,
     /// Words of 64 bits are read where four pixels are.
     pub long: bool,
+    /// Samples that were in variables are still there: reading them again costs more than variables do.
+    pub held: bool,
+    /// Pixels whose samples of all frames lie together; 0 where the samples of a frame do.
+    pub block: usize,
+}
+
+/// Pixels of a block, where samples lie in blocks: as many as a software adapter works on at once. It goes down the frames
+/// for these before it goes on, and from 60 places in turn no processor fetches ahead.
+const BLOCK: usize = 32;
+
+/// In what blocks a kernel reads samples from memory that the host shares with it; 0 for frame after frame.
+pub(crate) fn block<T: Real>(method: &Method, has: &Has) -> usize {
+    if is_plain::<T>(method, has) { BLOCK } else { 0 }
 }
 
 /// What lies in the planes that the shader reads: decoded samples, or the bytes of the files.
@@ -208,6 +221,7 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     line(format_args!("const FRAMES: u32 = {}u;", has.frames));
     line(format_args!("const PASSES: u32 = {}u;", clip.map_or(0, |c| c.passes())));
     line(format_args!("const LEVELS: u32 = {}u;", has.levels));
+    line(format_args!("const BLOCK: u32 = {}u;", has.block));
     for (name, Constants { stored, swap, flip, .. }) in
         [("DATA", raw.data), ("VARIANCE", raw.variance), ("MASK", raw.mask)]
     {
@@ -250,16 +264,16 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     } else {
         out.push_str("fn shared_at(i: u32) -> real { return real(0); }\n");
     }
-    if method.sorts() {
-        if has.stores(method) {
-            out.push_str(include_str!("../../../shaders/stack_column.wgsl"));
-        } else {
-            straight(has.frames, &mut out);
-        }
+    let straight_line = method.sorts() && !has.stores(method);
+    if straight_line {
+        straight(has.frames, &mut out);
+    } else if method.sorts() {
+        out.push_str(include_str!("../../../shaders/stack_column.wgsl"));
     } else {
         // Called by nothing that runs.
         out.push_str(NO_COLUMN);
     }
+    each_sample(if straight_line && has.held { has.frames } else { 0 }, &mut out);
     out
 }
 
@@ -304,6 +318,29 @@ fn quads(raw: &Raw, long: bool, out: &mut String) {
             "fn {name}_quad(i: u32) -> vec4<u32> {{ return {convert}({numbers}, {upper}_STORED, {upper}_FLIP); }}"
         );
     }
+}
+
+/// The pass over all samples: so many one after the other, or a loop.
+fn each_sample(straight: usize, out: &mut String) {
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        let _ = out.write_fmt(text);
+        out.push('\n');
+    };
+    let numbers = "data_at(i), variance_at(i), mask_at(i)";
+    line(format_args!("fn each_sample(pixel: u32) {{"));
+    for k in 0..straight {
+        // As `grade_all` has it, so that a compiler sees that it is the same.
+        let numbers = numbers.replace("(i)", &format!("(pixel + {k}u * params.pixels)"));
+        line(format_args!("    take(pixel + {k}u * params.pixels, {k}u, {numbers});"));
+    }
+    if straight == 0 {
+        line(format_args!("    var i = pixel;"));
+        line(format_args!("    for (var f = 0u; f < FRAMES; f++) {{"));
+        line(format_args!("        take(i, f, {numbers});"));
+        line(format_args!("        i += params.pixels;"));
+        line(format_args!("    }}"));
+    }
+    line(format_args!("}}"));
 }
 
 /// The column in variables.
