@@ -227,13 +227,14 @@ impl Mapping {
     /// Tells the system that these bytes were read and are not wanted again soon: this process lets go of their pages,
     /// which stay in the system's cache.
     pub(crate) fn done_with(&self, start: u64, end: u64) {
-        // Whole large pages, the one that was read to its end with this as well: one that is let go in part is taken apart,
-        // for which all threads stop.
+        const PAGE: u64 = 4 << 10;
         const LARGE: u64 = 2 << 20;
-        let (first, last) = (start / LARGE * LARGE, end / LARGE * LARGE);
-        if let Bytes::Mapped { map, .. } = &self.bytes
-            && first < last
-        {
+        let Bytes::Mapped { map, .. } = &self.bytes else { return };
+        // Whole large pages, the one that was read to its end with this as well: one that is let go in part is taken apart,
+        // for which all threads stop. At the end of the file there is none.
+        let whole = if map.len() as u64 - end / LARGE * LARGE < LARGE { PAGE } else { LARGE };
+        let (first, last) = (start / LARGE * LARGE, end / whole * whole);
+        if first < last {
             let advice = memmap2::UncheckedAdvice::DontNeed;
             // SAFETY: a shared, read-only mapping of a file: the pages are read from the file again when touched.
             // Advice may be refused; nothing depends on it.

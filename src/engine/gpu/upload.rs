@@ -165,6 +165,17 @@ impl CubePlan {
         for (k, (input, _)) in self.planes.iter().flatten().enumerate() {
             let mut pixel = 0;
             job.inputs[*input].pieces(range.clone(), |mut bytes| {
+                if pixel % block == 0 {
+                    let place = (pixel / block, planes, k);
+                    let done = match block * size {
+                        32 => copy_blocks::<32>(view, bytes, place),
+                        64 => copy_blocks::<64>(view, bytes, place),
+                        128 => copy_blocks::<128>(view, bytes, place),
+                        _ => 0,
+                    };
+                    pixel += done / size;
+                    bytes = &bytes[done..];
+                }
                 while !bytes.is_empty() {
                     let inside = pixel % block;
                     let (these, rest) = bytes.split_at(bytes.len().min((block - inside) * size));
@@ -194,6 +205,21 @@ impl CubePlan {
     pub(super) fn stride(&self, pixels: usize) -> usize {
         (self.width * pixels).next_multiple_of(8)
     }
+}
+
+/// Copies whole blocks of `N` bytes, from block `first` on, as those of plane `k` of so many. Returns how many bytes these were.
+fn copy_blocks<const N: usize>(
+    view: &mut wgpu::BufferViewMut,
+    bytes: &[u8],
+    (first, planes, k): (usize, usize, usize),
+) -> usize {
+    let (mut to, _) = view.slice(..).into_chunks::<N>();
+    let blocks = bytes.as_chunks::<N>().0;
+    for (b, block) in blocks.iter().enumerate() {
+        let at = (first + b) * planes + k;
+        to.slice(at..=at).copy_from_slice(std::slice::from_ref(block));
+    }
+    N * blocks.len()
 }
 
 /// The bytes of one plane of one frame, as the device wants them.
