@@ -69,11 +69,16 @@ macro_rules! words {
 }
 words!(U8: u8, I16: i16, U16: u16, I32: i32, U32: u32);
 
-/// Bits of a mask in the type that it is written in.
+/// Words, of a mask or of integers, in the type that they are written in.
 pub(crate) fn mask_pixels(mask: &[u32], dtype: DType, shape: &[usize]) -> Result<Pixels> {
     let mut words = Words::new(dtype, mask.len(), &mut Vec::new())?;
     words.whole().take(mask);
     words.pixels(shape)
+}
+
+/// A whole number as the word of an integer, in two's complement.
+pub(crate) fn word_of<T: Real>(number: &T) -> u32 {
+    number.to_f64() as i64 as u32
 }
 
 impl Words {

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use rayon::prelude::*;
 
+use crate::arrays::word_of;
 use crate::dtype::DType;
 use crate::error::unless_cancelled;
 use crate::fits::{Compression, FitsFile, FitsWriter};
@@ -142,7 +143,7 @@ pub(crate) struct FileSink<'a> {
     writer: &'a mut FitsWriter,
     targets: Vec<Target>,
     bytes: Vec<u8>,
-    /// A plane of a cube, of one tile.
+    /// A plane of a cube, or of whole numbers, of one tile.
     words: Vec<u32>,
 }
 
@@ -151,7 +152,7 @@ pub(crate) struct FileSink<'a> {
 pub(crate) struct Target {
     pub image: usize,
     pub part: Part,
-    /// Of words; reals are written as they are.
+    /// Of words, and of whole numbers; other reals are written as they are.
     pub dtype: DType,
     /// Pixels from plane to plane of a cube.
     pub stride: usize,
@@ -239,6 +240,13 @@ impl<T: Real> Sink<T> for FileSink<'_> {
                 continue;
             }
             match tile.part(part) {
+                Numbers::Reals(values) if !dtype.is_float() => {
+                    let mut words = std::mem::take(&mut self.words);
+                    words.clear();
+                    words.extend(values.iter().map(word_of));
+                    self.words(image, first, &words, dtype)?;
+                    self.words = words;
+                }
                 Numbers::Reals(values) => self.plane(image, first, values, size_of::<T>(), T::write_be)?,
                 Numbers::Words(words) => self.words(image, first, words, dtype)?,
             }

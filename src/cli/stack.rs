@@ -177,12 +177,17 @@ pub(super) struct MethodArgs {
     ignore_mask: bool,
 }
 
+/// All combinations.
+fn all() -> impl Iterator<Item = Combine> {
+    Combine::ALL.into_iter().chain(Combine::BITWISE)
+}
+
 fn combines() -> impl TypedValueParser<Value = Combine> {
     let of = |name: String| match name.as_str() {
         "average" => Combine::Mean,
-        name => Combine::ALL.into_iter().find(|c| c.name() == name).unwrap_or_default(),
+        name => all().find(|c| c.name() == name).unwrap_or_default(),
     };
-    PossibleValuesParser::new(Combine::ALL.map(Combine::name).into_iter().chain(["average"])).map(of)
+    PossibleValuesParser::new(all().map(Combine::name).chain(["average"])).map(of)
 }
 
 fn maps() -> impl TypedValueParser<Value = Map> {

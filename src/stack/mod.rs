@@ -6,6 +6,7 @@
 
 mod append;
 mod band;
+mod bitwise;
 mod explain;
 mod fit;
 mod header;
@@ -40,7 +41,7 @@ pub use skipped::Skipped;
 use weights::Counted;
 pub use weights::{PerFrame, Weights};
 
-use crate::arrays::MemorySink;
+use crate::arrays::{MemorySink, mask_pixels, word_of};
 use crate::dtype::DType;
 use crate::engine::Engine;
 use crate::error::show;
@@ -300,10 +301,14 @@ impl Stack {
         let mut sink = MemorySink::<T>::new(plan.pixels(), outputs(&plan.products), mask, parts)?;
         counters.add(self.run(engine, plan, 0..plan.pixels(), &mut sink)?);
         let first = &plan.frames[0];
-        let mut nd = NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
-            .with_variance(T::pixels(sink.variance, &plan.shape)?)?
-            .with_meta(plan.header.clone())
-            .named(first.name().to_string(), Some(plan.ver));
+        let mut nd = if plan.method.combine.is_bitwise() {
+            let words: Vec<u32> = sink.data.iter().map(word_of).collect();
+            NDAstroData::new(mask_pixels(&words, plan.data_out, &plan.shape)?)
+        } else {
+            NDAstroData::new(T::pixels(sink.data, &plan.shape)?)
+                .with_variance(T::pixels(sink.variance, &plan.shape)?)?
+        };
+        nd = nd.with_meta(plan.header.clone()).named(first.name().to_string(), Some(plan.ver));
         if plan.mask_out.is_some() {
             nd = nd.with_mask(sink.mask.pixels(&plan.shape)?)?;
         }
@@ -436,6 +441,7 @@ impl Stack {
         }
         let first = self.inputs.first().ok_or_else(|| self.nothing_left())?;
         self.check_rejection()?;
+        self.check_bitwise()?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
                 return Err(Error::Parameter(format!(

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     /// How its bits are called.
     pub names: BitNames,
     pub compute: DType,
+    /// Of the data of the result.
+    pub data_out: DType,
     pub compression: Option<Compression>,
     /// What the kernel does.
     pub method: Method,
@@ -110,6 +112,7 @@ impl Plan {
                 mask_out,
                 names: stack.bit_names.clone(),
                 compute,
+                data_out: compute,
                 compression: stack.settings.compression,
                 computed: Some(computed),
                 method,
@@ -143,6 +146,7 @@ impl Plan {
         };
         let nonfinite = values().any(Plane::can_be_nonfinite);
         let compute = if dragons || values().all(|p| p.dtype().fits_f32()) { DType::F32 } else { DType::F64 };
+        let data_out = if stack.combine.is_bitwise() { stack.integers(&frames)? } else { compute };
         let width = masks().filter(|_| mask).map(|p| p.format().size()).max();
         let mask_out = width.map(DType::of_mask).or(nonfinite.then_some(DType::U16));
         let products = products(stack.variance_from, &stack.maps, frames.len(), compute, mask_out);
@@ -166,6 +170,7 @@ impl Plan {
             mask_out,
             names: stack.bit_names.clone(),
             compute,
+            data_out,
             compression: stack.settings.compression,
             method,
             products,
@@ -202,12 +207,13 @@ impl Plan {
 
     /// The images of this extension in the output file: data, variance, mask, products, others.
     pub(super) fn images(&self) -> Vec<ImageSpec> {
-        let types = [Some(self.compute), Some(self.compute), self.mask_out];
+        let bitwise = self.method.combine.is_bitwise();
+        let types = [Some(self.data_out), Some(self.compute).filter(|_| !bitwise), self.mask_out];
         let (unit, ver, shape) = (self.unit.as_ref(), self.ver, &self.shape);
         let mut images: Vec<ImageSpec> = planes_of(&self.header, unit, ver, shape, types, self.compression).collect();
         let lossless = self.compression.map(|c| Compression { quantize: None, ..c });
         // The header of the variance, with its unit, and that of data without one.
-        let with_unit = images[1].header.clone();
+        let with_unit = if bitwise { Header::default() } else { images[1].header.clone() };
         let mut bare = images[0].header.clone();
         bare.remove("BUNIT");
         for product in &self.products {
@@ -225,7 +231,8 @@ impl Plan {
 
     /// What of a tile goes to which of these images, the first of them being `first`; and where the others begin.
     pub(super) fn targets(&self, first: usize) -> (Vec<Target>, usize) {
-        let mut targets = FileSink::planes(first, true, self.mask_out);
+        let mut targets = FileSink::planes(first, !self.method.combine.is_bitwise(), self.mask_out);
+        targets[0].dtype = self.data_out;
         for product in &self.products {
             let stride = self.pixels();
             targets.push(Target { image: first + targets.len(), part: product.part, dtype: product.dtype, stride });

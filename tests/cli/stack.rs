@@ -146,6 +146,7 @@ fn options_that_do_not_go_together_are_refused() {
         (&["--percentile", "20"][..], &["--percentile", "--combine mean"][..]),
         (&["--combine", "percentile", "--percentile", "-1"][..], &["-1", "from 0 to 100"][..]),
         (&["--combine", "quadrature", "--flavour", "dragons"][..], &["dragons has no quadrature"][..]),
+        (&["--combine", "or", "--reject", "sigclip"][..], &["or does not go with a rejection"][..]),
         (&["--dq-levels", "bad_pixle"][..], &["bad_pixle", "bad_pixel"][..]),
         (&["--calibrate", "frame - bias"][..], &["bias", "no bias=FILE"][..]),
         (&["--calibrate", "bias / 2", "bias=frame_0.fits"][..], &["does not occur"][..]),

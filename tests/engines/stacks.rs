@@ -33,6 +33,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("stack_max", |e| row(e, Combine::Max)),
     ("stack_std", |e| row(e, Combine::Std)),
     ("stack_quadrature", quadrature),
+    ("stack_bitwise", bitwise),
     ("stack_percentiles", percentiles),
     ("stack_types", types),
     ("stack_scale_and_zero", scale_and_zero),
@@ -353,6 +354,23 @@ fn left_to_the_cpu(engine: &Engine, combine: Combine) -> Option<Result<(), Strin
 
 fn quadrature(engine: &Engine) -> Result<(), String> {
     left_to_the_cpu(engine, Combine::Quadrature).unwrap_or_else(|| row(engine, Combine::Quadrature))
+}
+
+/// Of integers; a device leaves it to the CPU, and says so.
+fn bitwise(engine: &Engine) -> Result<(), String> {
+    for (combine, want) in [(Combine::Or, 7.0), (Combine::And, 2.0)] {
+        let frames = pixel(&[3.0, 6.0, 2.0], &[], Type::U16);
+        let (result, stats) = Stack::new(frames).combine(combine).eval(engine).map_err(text)?;
+        let found = result[0].data().map_err(text)?;
+        if found.dtype() != Type::U16 || found.to_f64().iter().any(|&v| v != want) {
+            return Err(format!("{combine:?}: {found:?}, expected {want} in uint16"));
+        }
+        let said = stats.warnings.iter().any(|w| w.contains("computed on the CPU"));
+        if said != engine.adapter().is_some() {
+            return Err(format!("{combine:?}: {:?}", stats.warnings));
+        }
+    }
+    Ok(())
 }
 
 /// One by every rejection and number of frames; ends, middles and others of frames of many kinds.

@@ -14,6 +14,7 @@ mod oracle;
 mod support;
 
 mod arithmetic;
+mod bitwise;
 mod compressed;
 mod container;
 mod editing;

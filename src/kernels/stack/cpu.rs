@@ -6,6 +6,7 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+mod bitwise;
 mod combine;
 pub(crate) mod counts;
 pub(crate) mod ordered;
@@ -20,6 +21,7 @@ pub(crate) use samples::{BLOCK, Cube, Shares, accumulate, quotient};
 
 use super::clip::{Range, minmax, varclip};
 use super::gesd::{Sides, Test, gesd};
+use super::left::Differences;
 use super::levels::UNUSABLE;
 use super::limits::{keep_enough, limited};
 use super::linfit::linfit;
@@ -42,6 +44,8 @@ pub(crate) struct Scratch<T> {
     shares: Vec<Row<f64>>,
     /// What gesd sums.
     sides: Sides,
+    /// What linfit and winsorised go over.
+    differences: Differences,
     /// What the flavour `dragons` has instead.
     pub(super) dragons: Option<Box<dragons::Block>>,
 }
@@ -55,6 +59,7 @@ impl<T> Default for Scratch<T> {
             factors: Vec::new(),
             shares: Vec::new(),
             sides: Sides::default(),
+            differences: Differences::default(),
             dragons: None,
         }
     }
@@ -66,7 +71,7 @@ impl<T> Scratch<T> {
         if method.flavour == Flavour::Dragons {
             return dragons::Block::bytes(frames);
         }
-        let sides = Sides::bytes(frames, &method.reject);
+        let sides = Sides::bytes(frames, &method.reject) + Differences::bytes(frames, &method.reject);
         BLOCK * (frames * (8 + if method.sorts() { size_of::<T>() } else { 0 }) + 8 * variables) + sides
     }
 }
@@ -231,7 +236,7 @@ impl Pixels {
         critical: &[f64],
         scratch: &mut Scratch<T>,
     ) {
-        let Scratch { level, used, order, sides, .. } = scratch;
+        let Scratch { level, used, order, sides, differences, .. } = scratch;
         self.range = order.fill(samples, used);
         let all = self.range;
         // What is left goes to words of its own, and those of the levels have done their work: in place, LLVM would make
@@ -255,7 +260,7 @@ impl Pixels {
                 }
                 (low, high)
             }
-            Reject::LinFit(clip) => linfit(samples, order, clip, &mut self.range, used, level),
+            Reject::LinFit(clip) => linfit(samples, order, clip, differences, &mut self.range, (used, level)),
             by_limits => {
                 match by_limits {
                     Reject::SigClip(clip) => sigclip(order, clip, &mut self.range),
@@ -263,7 +268,7 @@ impl Pixels {
                     Reject::Gesd { outliers, .. } => {
                         gesd(order, Test { part: *outliers, critical }, sides, &mut self.range);
                     }
-                    other => limited(order, other, &mut self.range),
+                    other => limited(order, other, differences, &mut self.range),
                 }
                 if method.keep != Keep::default() {
                     keep_enough(order, method.keep, &all, &mut self.range);

@@ -7,6 +7,7 @@ use std::ops::Range as Places;
 
 use super::clip::{Lanes, Range, all, choose, only};
 use super::cpu::{accumulate, quotient};
+use super::method::Reject;
 use super::order::{Column, GROUP, Ordered};
 
 /// Places in order that are left of a group of pixels, from `lo` to before `hi`: few pixels, so that those that are done do
@@ -15,6 +16,28 @@ use super::order::{Column, GROUP, Ordered};
 pub(super) struct Left {
     pub lo: Lanes,
     pub hi: Lanes,
+}
+
+/// Differences that are made of the samples of a group once, and gone over several times: a row for each place in order.
+/// Reused between calls.
+#[derive(Default)]
+pub(super) struct Differences(Vec<Lanes>);
+
+impl Differences {
+    /// Bytes for so many frames, where they are wanted.
+    pub(super) fn bytes(frames: usize, reject: &Reject) -> usize {
+        let wanted = matches!(reject, Reject::LinFit(_) | Reject::Winsorised(_));
+        if wanted { frames * size_of::<Lanes>() } else { 0 }
+    }
+
+    /// Room for so many rows, with anything in it.
+    #[inline(always)]
+    pub(super) fn rows(&mut self, n: usize) -> &mut [Lanes] {
+        if self.0.len() < n {
+            self.0.resize(n, [0.0; GROUP]);
+        }
+        &mut self.0
+    }
 }
 
 /// Rows of a group by what they are of its pixels' ranges.

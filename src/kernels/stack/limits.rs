@@ -10,7 +10,7 @@ use std::ops::Range as Places;
 
 use super::clip::{Lanes, Range, all, choose, only};
 use super::cpu::BLOCK;
-use super::left::{Left, Rows};
+use super::left::{Differences, Left, Rows};
 use super::order::{Column, GROUP, Order, Ordered};
 use super::{Clip, DetectorNoise, Keep, MOST_PASSES, Reject};
 use crate::real::Real;
@@ -26,19 +26,24 @@ pub(crate) const LEAST_OF_PCLIP: usize = 3;
 
 /// Narrows the range of each pixel.
 #[inline(always)]
-pub(super) fn limited<T: Real>(order: &Order<T>, reject: &Reject, range: &mut Range) {
+pub(super) fn limited<T: Real>(order: &Order<T>, reject: &Reject, differences: &mut Differences, range: &mut Range) {
     for start in (0..BLOCK).step_by(GROUP) {
-        let left = narrow(order.column(start), reject, 0.0, Left::of(range, start));
+        let left = narrow(order.column(start), (reject, 0.0), differences, Left::of(range, start));
         left.put(range, start);
     }
 }
 
 /// What is left of these places in order; all of them where that would be nothing. Values are the samples plus `offset`.
 #[inline(always)]
-pub(super) fn narrow<K: Ordered>(column: Column<'_, K>, reject: &Reject, offset: f64, whole: Left) -> Left {
+pub(super) fn narrow<K: Ordered>(
+    column: Column<'_, K>,
+    (reject, offset): (&Reject, f64),
+    differences: &mut Differences,
+    whole: Left,
+) -> Left {
     let mut left = whole;
     for _ in 0..reject.passes() {
-        let limits = Limits::of(column, reject, offset, &left);
+        let limits = Limits::of(column, (reject, offset), differences, &left);
         if !limits.trim(column, &mut left) {
             break;
         }
@@ -87,7 +92,12 @@ struct Limits {
 
 impl Limits {
     #[inline(always)]
-    fn of<K: Ordered>(column: Column<'_, K>, reject: &Reject, offset: f64, left: &Left) -> Self {
+    fn of<K: Ordered>(
+        column: Column<'_, K>,
+        (reject, offset): (&Reject, f64),
+        differences: &mut Differences,
+        left: &Left,
+    ) -> Self {
         let n = left.count();
         match reject {
             Reject::CcdClip(clip, noise) => {
@@ -101,7 +111,7 @@ impl Limits {
             }
             Reject::Winsorised(clip) => {
                 let centre = column.middles(&left.lo, &left.hi, false);
-                Self::about(centre, clip, &winsorised(column, left, &n, &centre))
+                Self::about(centre, clip, &winsorised(column, left, &n, &centre, differences))
             }
             Reject::PClip { lsigma, hsigma, at } => {
                 let centre = column.middles(&left.lo, &left.hi, false);
@@ -235,54 +245,58 @@ fn mean_inside<K: Ordered>(column: Column<'_, K>, left: &Left) -> (Lanes, Lanes)
     left.mean(column)
 }
 
-/// Samples of a group about its centres.
-struct Samples<'a, K> {
-    column: Column<'a, K>,
-    left: &'a Left,
-    rows: &'a Rows,
-    centre: &'a (Lanes, Lanes),
-}
-
-impl<K: Ordered> Samples<'_, K> {
-    /// Sums of those at these places and of their squares, brought so near, and, if asked for, how far the farthest
-    /// is without that.
-    #[inline(always)]
-    fn brought<const FARTHEST: bool>(&self, places: Places<usize>, reach: &Lanes) -> (Lanes, Lanes, Lanes) {
-        let (mut sum, mut squares, mut farthest) = ([0f64; GROUP], [0f64; GROUP], [0f64; GROUP]);
-        for k in places {
-            let (row, place) = (self.column.row(k), k as f64);
-            let whole = self.rows.every.contains(&k);
-            for i in 0..GROUP {
-                let is_in = (place >= self.left.lo[i]) & (place < self.left.hi[i]);
-                let inside = if whole { u64::MAX } else { all(is_in) };
-                let t = only((row[i].number() - self.centre.0[i]) - self.centre.1[i], inside);
-                if FARTHEST {
-                    farthest[i] = choose(all(t.abs() > farthest[i]), t.abs(), farthest[i]);
-                }
-                let t = choose(all(t > reach[i]), reach[i], t);
-                let t = choose(all(t < -reach[i]), -reach[i], t);
-                sum[i] += t;
-                squares[i] += t * t;
+/// Sums of the samples about the centre in these rows and of their squares, brought so near, and, if asked for, how far the
+/// farthest is without that.
+#[inline(always)]
+fn brought<const FARTHEST: bool>(rows: &[Lanes], reach: &Lanes) -> (Lanes, Lanes, Lanes) {
+    let (mut sum, mut squares, mut farthest) = ([0f64; GROUP], [0f64; GROUP], [0f64; GROUP]);
+    for row in rows {
+        for i in 0..GROUP {
+            let t = row[i];
+            if FARTHEST {
+                farthest[i] = choose(all(t.abs() > farthest[i]), t.abs(), farthest[i]);
             }
+            let t = choose(all(t > reach[i]), reach[i], t);
+            let t = choose(all(t < -reach[i]), -reach[i], t);
+            sum[i] += t;
+            squares[i] += t * t;
         }
-        (sum, squares, farthest)
     }
+    (sum, squares, farthest)
 }
 
 /// Standard deviations of winsorised samples, of n - 1, until they stay as they are. The samples in the middle are mostly
 /// never beyond, so their sums are kept from one pass to the next.
 #[inline(always)]
-fn winsorised<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes, centre: &(Lanes, Lanes)) -> Lanes {
-    let rows = left.rows();
+fn winsorised<K: Ordered>(
+    column: Column<'_, K>,
+    left: &Left,
+    n: &Lanes,
+    centre: &(Lanes, Lanes),
+    differences: &mut Differences,
+) -> Lanes {
+    let Rows { some, every, .. } = left.rows();
+    let apart = differences.rows(column.len());
+    for k in some.clone() {
+        let (row, place) = (column.row(k), k as f64);
+        let whole = every.contains(&k);
+        let mut of_row = [0f64; GROUP];
+        for i in 0..GROUP {
+            let is_in = (place >= left.lo[i]) & (place < left.hi[i]);
+            let inside = if whole { u64::MAX } else { all(is_in) };
+            of_row[i] = only((row[i].number() - centre.0[i]) - centre.1[i], inside);
+        }
+        apart[k] = of_row;
+    }
     // By the number of frames alone: no sum may depend on other pixels.
     let quarter = column.len() / 4;
     let (from, to) = (quarter, column.len() - quarter);
-    let some = &rows.some;
-    let samples = Samples { column, left, rows: &rows, centre };
-    let [first, middle, last] =
-        [0..from, from..to, to..usize::MAX].map(|p| p.start.max(some.start)..p.end.min(some.end));
+    let [first, middle, last] = [0..from, from..to, to..usize::MAX].map(|p: Places<usize>| {
+        let (start, end) = (p.start.max(some.start), p.end.min(some.end));
+        &apart[start.min(end)..end]
+    });
     let mut reach = [f64::INFINITY; GROUP];
-    let mut core = samples.brought::<true>(middle.clone(), &reach);
+    let mut core = brought::<true>(middle, &reach);
     let mut clamped = false;
     let (mut sigma, mut found) = ([f64::INFINITY; GROUP], [0u64; GROUP]);
     for pass in 0..=MOST_PASSES {
@@ -292,11 +306,10 @@ fn winsorised<K: Ordered>(column: Column<'_, K>, left: &Left, n: &Lanes, centre:
         }
         // Anew where the middle is touched, or was.
         if beyond != 0 || clamped {
-            core = samples.brought::<true>(middle.clone(), &reach);
+            core = brought::<true>(middle, &reach);
             clamped = beyond != 0;
         }
-        let (low, high) =
-            (samples.brought::<false>(first.clone(), &reach), samples.brought::<false>(last.clone(), &reach));
+        let (low, high) = (brought::<false>(first, &reach), brought::<false>(last, &reach));
         let mut open = 0;
         for i in 0..GROUP {
             let sum = (low.0[i] + core.0[i]) + high.0[i];

@@ -9,7 +9,7 @@
 
 use super::clip::{Lanes, Range, all, choose, only};
 use super::cpu::{BLOCK, Row, Samples, keep_between};
-use super::left::{Left, Rows};
+use super::left::{Differences, Left, Rows};
 use super::method::Clip;
 use super::order::{Column, GROUP, Order, Ordered};
 use crate::real::Real;
@@ -24,20 +24,22 @@ pub(super) fn linfit<T: Real>(
     samples: &Samples<'_, T>,
     order: &mut Order<T>,
     clip: &Clip,
+    differences: &mut Differences,
     range: &mut Range,
-    used: &[Row<u32>],
-    left: &mut [Row<u32>],
+    (used, left): (&[Row<u32>], &mut [Row<u32>]),
 ) -> (Row<u32>, Row<u32>) {
     let (mut low, mut high) = ([0u32; BLOCK], [0u32; BLOCK]);
     for start in (0..BLOCK).step_by(GROUP) {
         for _ in 0..clip.passes() {
             let left = Left::of(range, start);
-            let line = Line::of(order.column(start), &left, clip);
+            let column = order.column(start);
+            let far = differences.rows(column.len());
+            let line = Line::of(column, &left, clip, far);
             let beyond = line.beyond();
             if beyond == 0 {
                 break;
             }
-            let (below, above) = line.out(order.column(start), &left);
+            let (below, above) = line.out(&left, far);
             for i in (0..GROUP).filter(|i| beyond >> i & 1 == 1) {
                 let at = start + i;
                 let stays = |place: u32, y: f64| {
@@ -72,7 +74,7 @@ pub(super) fn linfit<T: Real>(
     }
     keep_between(samples, order, range, used, left);
     let mut kept = [0u32; BLOCK];
-    for left in &*left {
+    for left in left.iter() {
         for i in 0..BLOCK {
             kept[i] += left[i] & 1;
         }
@@ -101,8 +103,9 @@ struct Line {
 }
 
 impl Line {
+    /// `far` becomes how far the samples that are left are from it, 0 for the others of the rows.
     #[inline(always)]
-    fn of<K: Ordered>(column: Column<'_, K>, left: &Left, clip: &Clip) -> Self {
+    fn of<K: Ordered>(column: Column<'_, K>, left: &Left, clip: &Clip, far: &mut [Lanes]) -> Self {
         let (pivot, _) = column.middles(&left.lo, &left.hi, true);
         let (n, mut middle) = (left.count(), [0f64; GROUP]);
         for i in 0..GROUP {
@@ -113,11 +116,14 @@ impl Line {
         for k in rows.some.clone() {
             let (row, place) = (column.row(k), k as f64);
             let whole = rows.every.contains(&k);
+            let mut of_row = [0f64; GROUP];
             for i in 0..GROUP {
                 let d = only(row[i].number() - pivot[i], inside(left, whole, place, i));
                 sum[i] += d;
                 product[i] += d * (place - middle[i]);
+                of_row[i] = d;
             }
+            far[k] = of_row;
         }
         let (mut mean, mut slope) = ([0f64; GROUP], [0f64; GROUP]);
         for i in 0..GROUP {
@@ -128,22 +134,24 @@ impl Line {
         }
         let zero = [0f64; GROUP];
         let line = Line { pivot, mean, middle, slope, below: zero, above: zero, least: zero, most: zero };
-        line.spread(column, left, &rows, &n, clip)
+        line.spread(left, &rows, &n, clip, far)
     }
 
     /// With the mean absolute deviation from it, and the limits.
     #[inline(always)]
-    fn spread<K: Ordered>(mut self, column: Column<'_, K>, left: &Left, rows: &Rows, n: &Lanes, clip: &Clip) -> Self {
+    fn spread(mut self, left: &Left, rows: &Rows, n: &Lanes, clip: &Clip, differences: &mut [Lanes]) -> Self {
         let (mut sum, mut least, mut most) = ([0f64; GROUP], [0f64; GROUP], [0f64; GROUP]);
         for k in rows.some.clone() {
-            let (row, place) = (column.row(k), k as f64);
+            let (mut row, place) = (differences[k], k as f64);
             let whole = rows.every.contains(&k);
             for i in 0..GROUP {
-                let far = only(self.apart(i, place, row[i].number()), inside(left, whole, place, i));
+                let far = only(self.off(i, place, row[i]), inside(left, whole, place, i));
                 sum[i] += far.abs();
                 least[i] = choose(all(far < least[i]), far, least[i]);
                 most[i] = choose(all(far > most[i]), far, most[i]);
+                row[i] = far;
             }
+            differences[k] = row;
         }
         for i in 0..GROUP {
             let sigma = sum[i] / n[i];
@@ -157,16 +165,12 @@ impl Line {
 
     /// How many samples of each pixel are too far below the line, and too far above it.
     #[inline(always)]
-    fn out<K: Ordered>(&self, column: Column<'_, K>, left: &Left) -> (Lanes, Lanes) {
+    fn out(&self, left: &Left, far: &[Lanes]) -> (Lanes, Lanes) {
         let (mut below, mut above) = ([0f64; GROUP], [0f64; GROUP]);
-        let rows = left.rows();
-        for k in rows.some.clone() {
-            let (row, place) = (column.row(k), k as f64);
-            let whole = rows.every.contains(&k);
+        for row in &far[left.rows().some] {
             for i in 0..GROUP {
-                let far = only(self.apart(i, place, row[i].number()), inside(left, whole, place, i));
-                below[i] += choose(all(-far > self.below[i]), 1.0, 0.0);
-                above[i] += choose(all(far > self.above[i]), 1.0, 0.0);
+                below[i] += choose(all(-row[i] > self.below[i]), 1.0, 0.0);
+                above[i] += choose(all(row[i] > self.above[i]), 1.0, 0.0);
             }
         }
         (below, above)
@@ -175,7 +179,13 @@ impl Line {
     /// A sample less the line at its place.
     #[inline(always)]
     fn apart(&self, i: usize, place: f64, y: f64) -> f64 {
-        ((y - self.pivot[i]) - self.mean[i]) - self.slope[i] * (place - self.middle[i])
+        self.off(i, place, y - self.pivot[i])
+    }
+
+    /// The same of its difference from the pivot.
+    #[inline(always)]
+    fn off(&self, i: usize, place: f64, d: f64) -> f64 {
+        (d - self.mean[i]) - self.slope[i] * (place - self.middle[i])
     }
 
     /// Of which pixels a sample is too far, a bit each.

@@ -29,6 +29,10 @@ pub enum Combine {
     Std,
     /// sqrt(sum x^2) / n: the standard deviation of a mean, of frames that are standard deviations. On the CPU only.
     Quadrature,
+    /// Bitwise or of integers, which come out as integers, without a variance. On the CPU only.
+    Or,
+    /// Bitwise and, likewise.
+    And,
     /// A percentile, interpolated between ranks as numpy does by default. On the CPU only.
     Percentile(Percent),
 }
@@ -67,7 +71,10 @@ impl Percent {
 }
 
 impl Combine {
-    /// All of them; of percentiles the 50th.
+    /// Those of integers alone.
+    pub const BITWISE: [Combine; 2] = [Combine::Or, Combine::And];
+
+    /// All others; of percentiles the 50th.
     pub const ALL: [Combine; 10] = [
         Combine::Mean,
         Combine::WtMean,
@@ -105,13 +112,20 @@ impl Combine {
             Combine::Max => "max",
             Combine::Std => "std",
             Combine::Quadrature => "quadrature",
+            Combine::Or => "or",
+            Combine::And => "and",
             Combine::Percentile(_) => "percentile",
         }
     }
 
     /// Whether neither devices nor the flavour `dragons` have it.
     pub(crate) fn is_special(self) -> bool {
-        matches!(self, Combine::Quadrature | Combine::Percentile(_))
+        matches!(self, Combine::Quadrature | Combine::Percentile(_)) || self.is_bitwise()
+    }
+
+    /// Whether it is of bits, not of numbers.
+    pub(crate) fn is_bitwise(self) -> bool {
+        matches!(self, Combine::Or | Combine::And)
     }
 
     /// Whether it is found by ranks, so that samples must be in order.

@@ -54,6 +54,7 @@
 //!    | min, max | y of first, of last rank | w of that very sample; of equals the first frame's | S / (n - 1) |
 //!    | std | sqrt(S / n) | sum (x - m)^2 w / (n S); 0 if S is 0 | S / (2 n (n - 1)) |
 //!    | quadrature | sqrt(Q) / n, Q = sum x^2 | sum x^2 w / (n^2 Q); 0 if Q is 0 | S / (n^2 (n - 1)) |
+//!    | or, and | of integers, bit by bit in two's complement; in the smallest type that holds the numbers of all frames | none | none |
 //!    | percentile p | y of place (n - 1) p / 100, between ranks 0 to n - 1 in proportion | h(n) sum w / n^2 | h(n) S / (n (n - 1)) |
 //!
 //!    Scatter is 0 for n = 1. If a sample that is left has w = 0, wtmean is the mean of those that have, with variance 0 (and

@@ -3,6 +3,7 @@
 // Lanes are counted: the loops below are over several arrays at once, and become vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+use super::bitwise::bitwise;
 use super::samples::{
     ALL, BLOCK, LANES, Row, Samples, Shares, Sums, all_if, block, keep, lost, part, quotient, two_sum,
 };
@@ -47,7 +48,8 @@ impl Pixels {
             Combine::WtMean if !has_variance => Combine::Mean,
             combine => combine,
         };
-        let (propagates, scatters) = (method.errors.propagates() && has_variance, method.errors.scatters());
+        let (propagates, scatters) =
+            (method.errors.propagates() && has_variance, method.errors.scatters() && !combine.is_bitwise());
         let used = |f: usize| if every { &[ALL; BLOCK] } else { &words[f] };
         let (by_rank, is_extreme) = (combine.is_by_rank(), combine.is_extreme());
         let in_quadrature = combine == Combine::Quadrature;
@@ -232,6 +234,7 @@ impl Pixels {
                     scatter[i] = share(n[i] * square.total(i), n[i] - 1.0);
                 }
             }
+            Combine::Or | Combine::And => value = bitwise(samples, combine, used),
             Combine::Min | Combine::Max => {
                 (value, propagated) = (chosen, of_chosen);
                 for i in 0..BLOCK {
@@ -359,7 +362,7 @@ impl Pixels {
                 Combine::WtMean => weights.total(i),
                 Combine::Std => (n * square.total(i)).sqrt(),
                 Combine::Quadrature => n * square.total(i).sqrt(),
-                Combine::Sum | Combine::Min | Combine::Max => 1.0,
+                Combine::Sum | Combine::Min | Combine::Max | Combine::Or | Combine::And => 1.0,
             };
         }
         sums.clear();

@@ -12,7 +12,7 @@ use super::samples::BLOCK;
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::stack::clip::{Lanes, minmax_part};
 use crate::kernels::stack::gesd::{self, Sides, Test};
-use crate::kernels::stack::left::Left;
+use crate::kernels::stack::left::{Differences, Left};
 use crate::kernels::stack::order::{Column, GROUP, sort};
 use crate::kernels::stack::sigclip::{Sums, narrow};
 use crate::kernels::stack::{Combine, Errors, Flavour, Keep, Method, Out, Reject};
@@ -65,12 +65,15 @@ pub(crate) struct Keys {
     block: Vec<u16>,
     factors: Vec<f64>,
     sides: Sides,
+    differences: Differences,
 }
 
 impl Keys {
     /// Bytes for pieces of so many pixels.
     pub(crate) fn bytes(frames: usize, pixels: usize, reject: &Reject) -> usize {
-        frames * (2 * (pixels + BLOCK) + size_of::<f64>()) + Sides::bytes(frames, reject)
+        frames * (2 * (pixels + BLOCK) + size_of::<f64>())
+            + Sides::bytes(frames, reject)
+            + Differences::bytes(frames, reject)
     }
 }
 
@@ -123,7 +126,7 @@ impl Loop for Counts<'_> {
                 for from in (0..width).step_by(GROUP) {
                     let column = Column::new(&keys.block[from..], width);
                     let known = Known { frames, form, method, critical, factors: &keys.factors };
-                    pixels.of_counts(column, part + from, known, &mut keys.sides);
+                    pixels.of_counts(column, part + from, known, (&mut keys.sides, &mut keys.differences));
                 }
             }
             pixels.store(start, &mut out);
@@ -144,7 +147,13 @@ struct Known<'a> {
 impl Pixels {
     /// A group of pixels.
     #[inline(always)]
-    fn of_counts(&mut self, column: Column<'_, u16>, from: usize, known: Known<'_>, sides: &mut Sides) {
+    fn of_counts(
+        &mut self,
+        column: Column<'_, u16>,
+        from: usize,
+        known: Known<'_>,
+        (sides, differences): (&mut Sides, &mut Differences),
+    ) {
         let Known { frames, form, method, critical, factors } = known;
         let all = Left { lo: [0.0; GROUP], hi: [frames as f64; GROUP] };
         let sums = match &method.reject {
@@ -168,7 +177,7 @@ impl Pixels {
                 Sums::of(column, gesd::narrow(column, test, sides, all))
             }
             Reject::None | Reject::VarClip(_) | Reject::LinFit(_) => Sums::of(column, all),
-            other => Sums::of(column, limits::narrow(column, other, form.offset, all)),
+            other => Sums::of(column, limits::narrow(column, (other, form.offset), differences, all)),
         };
         let Left { lo, hi } = sums.left;
         let mut n = [0f64; GROUP];
