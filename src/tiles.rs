@@ -101,6 +101,8 @@ pub(crate) struct Stacking<'a> {
     pub method: &'a Method,
     /// What frames count for, where they do not count alike.
     pub uneven: Uneven<'a>,
+    /// Pixels of an image, of which the output may have several, one after the other.
+    pub image: usize,
 }
 
 impl Stacking<'_> {
@@ -132,6 +134,11 @@ impl Job<'_> {
     /// How many pixels are done when those before this one are, and of how many.
     fn so_far(&self, end: usize) -> (usize, usize) {
         (end - self.part.start, self.part.len())
+    }
+
+    /// Whether what becomes of a pixel depends on others.
+    fn grows(&self) -> bool {
+        matches!(&self.work, Work::Stack(stack) if stack.method.grow > 0.0)
     }
 
     /// The stored bytes of so many pixels are about to be read.
@@ -426,6 +433,7 @@ pub(crate) fn run<T: Real + Default>(
     }
     job.check()?;
     if let Engine::Cpu(engine) = engine
+        && !job.grows()
         && sink.room(0..0).is_some()
     {
         // On a thread of the engine's, so that no tile waits for one to wake.

@@ -116,6 +116,9 @@ pub(super) struct MethodArgs {
     /// Clipping rejects at most so many samples of a pixel; on the CPU
     #[arg(long, value_name = "N")]
     maxrej: Option<usize>,
+    /// With a rejected sample go those of its frame within so many pixels; on the CPU
+    #[arg(long, value_name = "RADIUS", allow_hyphen_values = true)]
+    grow: Option<f64>,
     /// Whose rules the rejection goes by
     #[arg(long, value_enum, default_value = "stable")]
     flavour: FlavourArg,
@@ -313,7 +316,7 @@ impl MethodArgs {
     /// Whether frames do not all count alike, which is for the CPU alone.
     fn is_uneven(&self) -> bool {
         let weights = matches!(self.weight, Some(Weighting::Frames(_)));
-        weights || self.dq_fraction.is_some() || self.maps.iter().any(|map| map.is_of_cpu())
+        weights || self.dq_fraction.is_some() || self.maps.iter().any(|map| map.is_of_cpu()) || self.grow.is_some()
     }
 
     /// The engine: that flavour has one alone, and so have some rejections and combinations.
@@ -405,6 +408,9 @@ impl MethodArgs {
             .use_variance(!self.ignore_variance)
             .use_mask(!self.ignore_mask)
             .memory(common.memory);
+        if let Some(radius) = self.grow {
+            stack = stack.grow(radius);
+        }
         if let Some(least) = self.nkeep {
             stack = stack.nkeep(least);
         }

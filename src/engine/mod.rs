@@ -175,7 +175,7 @@ pub(crate) struct Traffic {
 
 /// One job on one engine: buffers and pipelines, ready for tiles.
 pub(crate) enum Runner<'a, T: Real> {
-    Cpu(cpu::Run<'a, T>),
+    Cpu(Box<cpu::Run<'a, T>>),
     #[cfg(feature = "gpu")]
     Gpu(Box<gpu::Run<'a, T>>),
 }
@@ -183,7 +183,7 @@ pub(crate) enum Runner<'a, T: Real> {
 impl<'a, T: Real + Default> Runner<'a, T> {
     pub(crate) fn new(engine: &'a Engine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         match engine {
-            Engine::Cpu(c) => Ok(Runner::Cpu(cpu::Run::new(c, job, memory)?)),
+            Engine::Cpu(c) => Ok(Runner::Cpu(Box::new(cpu::Run::new(c, job, memory)?))),
             #[cfg(feature = "gpu")]
             Engine::Gpu(g) => Ok(Runner::Gpu(Box::new(gpu::Run::new(g, job, memory)?))),
         }

@@ -92,6 +92,9 @@ impl Stack {
         if let Some(most) = most_out {
             h.push_history(&format!("ndastro maxrej: {most}"));
         }
+        if self.grow > 0.0 {
+            h.push_history(&format!("ndastro grow: {}", self.grow));
+        }
         if self.use_mask {
             h.push_history(&format!("ndastro DQ levels: {}", self.hierarchy.describe(&self.bit_names)));
         }

@@ -23,7 +23,7 @@ pub enum Map {
     Exposure,
     /// Why each sample is not in the result: a cube of one plane a frame, of bits. 0: it is in it; 1: its data or its variance
     /// are not finite; 2: its mask has bits that better samples do without; 4: rejected, with 8 if it is below all that
-    /// are left, with 16 if above. On the CPU only.
+    /// are left, with 16 if above; 32: beside a rejected sample of its frame. On the CPU only.
     Reasons,
     /// How many samples have each bit of the mask: a cube of one plane a bit. On the CPU only.
     DqCounts,

@@ -9,6 +9,7 @@ mod band;
 mod bitwise;
 mod explain;
 mod fit;
+mod grow;
 mod header;
 mod hierarchy;
 mod maps;
@@ -103,6 +104,8 @@ pub struct Stack {
     combine: Combine,
     reject: Reject,
     keep: Keep,
+    /// Radius in pixels; 0 for none.
+    grow: f64,
     flavour: Flavour,
     variance_from: VarianceFrom,
     maps: Vec<Map>,
@@ -147,6 +150,7 @@ impl Stack {
             combine: Combine::Mean,
             reject: Reject::None,
             keep: Keep::default(),
+            grow: 0.0,
             flavour: Flavour::Stable,
             variance_from: VarianceFrom::Auto,
             maps: Vec::new(),
@@ -405,7 +409,7 @@ impl Stack {
             pixels: plan.pixels(),
             part: 0..plan.pixels(),
             row: plan.shape.last().copied().unwrap_or(1),
-            outputs: outputs(&plan.products),
+            outputs: self.with_reasons(outputs(&plan.products)),
             work: Work::Stack(Stacking {
                 frames,
                 computed: plan.computed.as_ref().map(|c| Computed {
@@ -419,6 +423,7 @@ impl Stack {
                 nonfinite: plan.nonfinite,
                 method: &plan.method,
                 uneven: self.uneven(plan),
+                image: plan.shape.iter().rev().take(2).product(),
             }),
         }
     }
@@ -442,6 +447,7 @@ impl Stack {
         let first = self.inputs.first().ok_or_else(|| self.nothing_left())?;
         self.check_rejection()?;
         self.check_bitwise()?;
+        self.check_grow()?;
         for other in &self.inputs[1..] {
             if other.len() != first.len() {
                 return Err(Error::Parameter(format!(
@@ -505,7 +511,15 @@ impl Stack {
             counters.warn([format!("wtmean without variances is mean: {}", why())]);
             combine = Combine::Mean;
         }
-        Ok(Method { combine, reject, flavour: self.flavour, errors, keep: self.keep, uneven: self.is_uneven() })
+        Ok(Method {
+            combine,
+            reject,
+            flavour: self.flavour,
+            errors,
+            keep: self.keep,
+            grow: self.grow,
+            uneven: self.is_uneven(),
+        })
     }
 
     /// Whether the rejection has its parameters in their domain.

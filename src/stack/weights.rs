@@ -111,7 +111,10 @@ impl Stack {
 
     /// Whether frames do not all count alike.
     pub(super) fn is_uneven(&self) -> bool {
-        self.weights.is_some() || !self.fractions.is_empty() || self.maps.iter().any(|map| map.is_of_cpu())
+        self.weights.is_some()
+            || !self.fractions.is_empty()
+            || self.maps.iter().any(|map| map.is_of_cpu())
+            || self.grow > 0.0
     }
 
     /// Whether the weights go with the rest.

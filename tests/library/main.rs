@@ -19,6 +19,7 @@ mod compressed;
 mod container;
 mod editing;
 mod errors;
+mod grow;
 mod headers;
 mod hostile;
 mod layouts;

@@ -4,6 +4,7 @@
 //! decoded straight from the mapping into that cache-sized cube, so each byte of the files is touched once.
 
 mod bench;
+mod grow;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,6 +93,8 @@ const PIECE_PIXELS: usize = 4096;
 const LEAST_OF_COUNTS: usize = 256;
 /// A tile is no longer than this, so that the writer has something to do early.
 const TILE_PIXELS: usize = 128 << 10;
+/// The same where rejections grow: what is around a tile is computed with it.
+const TILE_PIXELS_GROWING: usize = 4 * TILE_PIXELS;
 /// Where no tile is held, so many pixels come between two looks at what else is going on.
 const PIXELS_IN_PLACE: usize = 1 << 20;
 /// Runs of pixels that are held at once before they go where they belong.
@@ -169,11 +172,17 @@ pub(crate) struct Run<'a, T> {
     staged: Vec<(usize, Vec<u8>)>,
     /// The pages of the pixels before this one were let go.
     released: usize,
+    /// The rows before a tile and behind it from which rejections grow into it.
+    around: [Tile<T>; 2],
 }
 
 impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a CpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         let threads = engine.threads();
+        let reach = grow::reach(job);
+        let around = (2 * reach * (job.outputs.reasons + size_of::<T>())) as u64;
+        let whole = memory;
+        let memory = memory.saturating_sub(around);
         let way = Way::of::<T>(job);
         // Decoded samples and masks, and what is computed from them.
         let (per_pixel, fixed, block) = match &job.work {
@@ -223,12 +232,13 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let room = of_desks.saturating_sub((threads * fixed) as u64);
         let piece = piece.min((room / (threads * per_pixel) as u64) as usize / block * block);
         let left = memory.saturating_sub(desks(piece));
-        let tile = (left / 2 / tile_bytes).min(TILE_PIXELS as u64) as usize;
+        let most = if reach > 0 { TILE_PIXELS_GROWING } else { TILE_PIXELS };
+        let tile = (left / 2 / tile_bytes).min(most as u64) as usize;
         if piece == 0 || tile < least {
             let needed = (2 * desks(block)).max(desks(block) + 2 * tile_bytes * least as u64);
-            return Err(Error::Budget { needed, budget: memory });
+            return Err(Error::Budget { needed: needed + around, budget: whole });
         }
-        let desk_bytes = desks(piece);
+        let desk_bytes = desks(piece) + around;
         let (desks, words) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let short = matches!(&job.work, Work::Expr(program)
             if program.masks.iter().all(|&mask| job.inputs[mask].values::<u16>(0..0).is_some()));
@@ -253,6 +263,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             desk_bytes,
             staged,
             released: 0,
+            around: Default::default(),
         })
     }
 
@@ -271,22 +282,31 @@ impl<'a, T: Real + Default> Run<'a, T> {
     }
 
     pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
+        if let Work::Stack(stack) = &self.job.work
+            && stack.method.grow > 0.0
+        {
+            return self.collect_grown(stack, tile);
+        }
         let range = self.next.clone();
         tile.prepare(range.clone(), self.job.outputs);
         self.stage(&range)?;
-        let (piece, start) = (self.piece, range.start);
+        tile.tally = self.compute(tile);
+        self.release(&range);
+        Ok(())
+    }
+
+    /// All pixels of a tile that was prepared.
+    fn compute(&self, tile: &mut Tile<T>) -> Tally {
+        let (piece, start) = (self.piece, tile.range.start);
         let outs: Vec<_> = pieces(tile, piece).into_iter().enumerate().collect();
-        let this = &*self;
-        tile.tally = this.engine.install(|| {
+        self.engine.install(|| {
             let one = |(i, mut planes): (usize, Pieces<'_, T>)| {
                 let mut tally = Tally::default();
-                this.piece(start + i * piece, planes.out(&mut tally), None);
+                self.piece(start + i * piece, planes.out(&mut tally), None, None);
                 tally
             };
             outs.into_par_iter().map(one).sum()
-        });
-        self.release(&range);
-        Ok(())
+        })
     }
 
     /// The same into memory that is there already.
@@ -301,7 +321,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 let start = range.start + i * piece;
                 let mut own = this.take_words();
                 let mut tally = Tally::default();
-                room.fill(&mut own, this.short, &mut tally, |out, short| this.piece(start, out, short));
+                room.fill(&mut own, this.short, &mut tally, |out, short| this.piece(start, out, short, None));
                 this.words.lock().unwrap_or_else(PoisonError::into_inner).push(own);
                 tally
             };
@@ -368,7 +388,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
             own.prepare(run.clone(), this.job.outputs);
             let mut tally = Tally::default();
             for (i, mut planes) in pieces(&mut own, this.piece).into_iter().enumerate() {
-                this.piece(run.start + i * this.piece, planes.out(&mut tally), None);
+                this.piece(run.start + i * this.piece, planes.out(&mut tally), None, None);
             }
             own.tally = tally;
             own
@@ -442,12 +462,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
         stream::Bytes { data: plane(DATA), variance: plane(VARIANCE), mask: plane(MASK) }
     }
 
-    /// The pixels from `start` on, as many as `out` holds; their mask goes to `short` where there is one.
-    fn piece(&self, start: usize, mut out: Out<'_, T>, short: Option<&mut [u16]>) {
+    /// The pixels from `start` on, as many as `out` holds; their mask goes to `short` where there is one. With reasons, nothing
+    /// is rejected but what they say.
+    fn piece(&self, start: usize, mut out: Out<'_, T>, short: Option<&mut [u16]>, reasons: Option<&[u8]>) {
         let range = start..start + out.data.len();
         let mut desk = self.take_desk();
         match (&self.job.work, &mut desk) {
             (Work::Stack(stack), Desk::Stack { cube, scratch, bench, sums, room }) => {
+                let given = reasons.map(|_| grow::without_rejection(stack.method));
                 let mut all_rules = |part: Range<usize>, out: Out<'_, T>| {
                     let range = start + part.start..start + part.end;
                     match (&stack.computed, &mut *bench) {
@@ -456,14 +478,17 @@ impl<'a, T: Real + Default> Run<'a, T> {
                         }
                         _ => self.decode(stack, &range, cube),
                     }
+                    if let Some(reasons) = reasons {
+                        grow::take_out(&mut cube.data, cube.stride, part, stack.count(), reasons);
+                    }
                     Stack::<T>::cpu(Task {
                         cube,
-                        method: stack.method,
+                        method: given.as_ref().unwrap_or(stack.method),
                         affine: stack.affine,
                         uneven: stack.uneven,
                         levels: &stack.levels,
                         critical: &self.critical,
-                        nonfinite: stack.nonfinite,
+                        nonfinite: stack.nonfinite || reasons.is_some(),
                         shares: stack.computed.map(|c| c.shares).unwrap_or_default(),
                         scratch,
                         out,

@@ -30,11 +30,13 @@ pub(super) fn linfit<T: Real>(
 ) -> (Row<u32>, Row<u32>) {
     let (mut low, mut high) = ([0u32; BLOCK], [0u32; BLOCK]);
     for start in (0..BLOCK).step_by(GROUP) {
+        let whole = Left::of(range, start);
+        let (pivot, _) = order.column(start).middles(&whole.lo, &whole.hi, true);
         for _ in 0..clip.passes() {
             let left = Left::of(range, start);
             let column = order.column(start);
             let far = differences.rows(column.len());
-            let line = Line::of(column, &left, clip, far);
+            let line = Line::of(column, &left, clip, pivot, far);
             let beyond = line.beyond();
             if beyond == 0 {
                 break;
@@ -105,8 +107,7 @@ struct Line {
 impl Line {
     /// `far` becomes how far the samples that are left are from it, 0 for the others of the rows.
     #[inline(always)]
-    fn of<K: Ordered>(column: Column<'_, K>, left: &Left, clip: &Clip, far: &mut [Lanes]) -> Self {
-        let (pivot, _) = column.middles(&left.lo, &left.hi, true);
+    fn of<K: Ordered>(column: Column<'_, K>, left: &Left, clip: &Clip, pivot: Lanes, far: &mut [Lanes]) -> Self {
         let (n, mut middle) = (left.count(), [0f64; GROUP]);
         for i in 0..GROUP {
             middle[i] = 0.5 * (left.lo[i] + left.hi[i] - 1.0);

@@ -388,6 +388,8 @@ pub(crate) struct Method {
     pub flavour: Flavour,
     pub errors: Errors,
     pub keep: Keep,
+    /// The samples of a frame within so many pixels of one that is rejected are rejected too; 0 for none.
+    pub grow: f64,
     /// Frames do not all count alike: there is an [`Uneven`](super::Uneven) of something.
     pub uneven: bool,
 }

@@ -42,6 +42,10 @@
 //!    - `nkeep` and `maxrej`, of all of these but minmax, varclip and linfit: while fewer are left than nkeep, or more are out than
 //!      maxrej, the next sample below what is left or the next above it comes back, whichever is nearer to the median of all
 //!      that are used, of equally near ones the lower; equal ones come together.
+//!    - Rejections that grow by a radius r, when all pixels are through this: of each frame, the samples that are left within r
+//!      pixels (in rows and columns of the image, of a cube of the same image) of one that was rejected are rejected too, unless
+//!      that leaves none of the pixel, or fewer than nkeep and maxrej allow: then they all stay. They count as rejected, neither as
+//!      below nor as above.
 //! 4. **Combination** ([`Combine`]) of the n samples that are left; m is their mean, S = sum (x_i - m)^2:
 //!
 //!    | | value | propagated variance | scatter |

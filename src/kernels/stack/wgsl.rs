@@ -116,6 +116,9 @@ pub(crate) fn unfit(method: &Method) -> Option<&'static str> {
     if method.combine.is_special() {
         return Some("this combination is the CPU's alone");
     }
+    if method.grow > 0.0 {
+        return Some("rejections that grow are the CPU's alone");
+    }
     if method.uneven {
         return Some("frames that do not count alike are the CPU's alone");
     }

@@ -151,6 +151,7 @@ impl Stack {
         let mut stack = self.clone().maps(Map::OF_SAMPLES);
         stack.settings.progress = None;
         stack.checked(&engine)?;
+        stack.check_explained()?;
         let extensions = stack.inputs[0].len();
         if extension >= extensions {
             return Err(Error::Parameter(format!("extension {extension} of a stack that has {extensions}, from 0 on")));

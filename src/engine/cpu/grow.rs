@@ -1,0 +1,177 @@
+//! Rejections that grow: with a sample go those of the same frame within a radius of it.
+//!
+//! A tile is computed with a reason for each sample, and so are the reasons of the rows around it that reach into it. Its pixels
+//! that lose more samples are combined once more, of what is left then. What becomes of a pixel depends on its neighbours, never on
+//! its tile.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{Pieces, Run, pieces};
+use crate::Result;
+use crate::kernels::stack::{Keep, Method, Tally, reason};
+use crate::real::Real;
+use crate::tiles::{Job, Outputs, Stacking, Tile, Work};
+
+/// Bytes that are looked through at once.
+const CHUNK: usize = 64 << 10;
+/// The bit of a rejected sample in each byte of a word.
+const REJECTED: u64 = u64::from_ne_bytes([reason::REJECTED as u8; 8]);
+
+/// Pixels that a rejection of this radius reaches to before and behind its own.
+pub(super) fn reach(job: &Job<'_>) -> usize {
+    match &job.work {
+        Work::Stack(stack) if stack.method.grow > 0.0 => stack.method.grow as usize * job.row,
+        _ => 0,
+    }
+}
+
+/// The places of a disk but for its middle: rows and columns from it.
+fn disk(radius: f64) -> Vec<(isize, isize)> {
+    let reach = radius as isize;
+    let places = (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| (y, x)));
+    places.filter(|&(y, x)| (y, x) != (0, 0) && ((y * y + x * x) as f64) <= radius * radius).collect()
+}
+
+impl<T: Real + Default> Run<'_, T> {
+    /// The next tile, of a stack whose rejections grow.
+    pub(super) fn collect_grown(&mut self, stack: &Stacking<'_>, tile: &mut Tile<T>) -> Result<()> {
+        let (range, reach) = (self.next.clone(), reach(self.job));
+        let all = range.start.saturating_sub(reach)..self.job.pixels.min(range.end + reach);
+        self.next = all.clone();
+        self.stage(&all)?;
+        let mut around = std::mem::take(&mut self.around);
+        let reasons = Outputs { reasons: stack.count(), ..Outputs::default() };
+        around[0].prepare(all.start..range.start, reasons);
+        around[1].prepare(range.end..all.end, reasons);
+        tile.prepare(range.clone(), self.job.outputs);
+        tile.tally = self.compute(tile);
+        for rows in &mut around {
+            self.compute(rows);
+        }
+        let touched = self.engine.install(|| self.grow(stack, tile, &around));
+        self.combine_again(tile, &touched);
+        self.around = around;
+        self.release(&range);
+        Ok(())
+    }
+
+    /// Marks the samples that go with others. Returns which pieces have some.
+    fn grow(&self, stack: &Stacking<'_>, tile: &mut Tile<T>, around: &[Tile<T>; 2]) -> Vec<bool> {
+        let (frames, row) = (stack.count(), self.job.row);
+        let lines = (stack.image / row.max(1)).max(1);
+        let places = disk(stack.method.grow);
+        let rejected: Vec<(usize, usize)> =
+            [&around[0], &*tile, &around[1]].into_iter().flat_map(|tile| rejected(tile, frames)).collect();
+        let range = tile.range.clone();
+        let mut more = Vec::new();
+        for (pixel, frame) in rejected {
+            let (line, column) = (pixel / row, pixel % row);
+            // Of a cube of images each is one by itself.
+            let image = line / lines * lines..(line / lines + 1) * lines;
+            for &(down, right) in &places {
+                let (Some(line), Some(column)) = (line.checked_add_signed(down), column.checked_add_signed(right))
+                else {
+                    continue;
+                };
+                let at = line * row + column;
+                if column < row && image.contains(&line) && range.contains(&at) {
+                    let why = &mut tile.reasons[(at - range.start) * frames + frame];
+                    if *why == 0 {
+                        *why = reason::GROWN as u8;
+                        more.push(at - range.start);
+                    }
+                }
+            }
+        }
+        more.sort_unstable();
+        more.dedup();
+        let mut touched = vec![false; range.len().div_ceil(self.piece)];
+        for at in more {
+            let why = &mut tile.reasons[at * frames..][..frames];
+            let grown = settle(why, stack.method.keep);
+            if grown > 0 {
+                touched[at / self.piece] = true;
+                tile.tally.rejected += u64::from(grown);
+                if let Some(rejected) = tile.rejected.get_mut(at) {
+                    *rejected += grown;
+                }
+            }
+        }
+        touched
+    }
+
+    /// Combines what is left of the pixels of these pieces.
+    fn combine_again(&self, tile: &mut Tile<T>, touched: &[bool]) {
+        let (start, size) = (tile.range.start, self.piece);
+        let again: Vec<_> = pieces(tile, size).into_iter().enumerate().filter(|(i, _)| touched[*i]).collect();
+        self.engine.install(|| {
+            again.into_par_iter().for_each(|(i, mut piece): (usize, Pieces<'_, T>)| {
+                let reasons = std::mem::take(&mut piece.reasons);
+                // What was rejected was counted the first time.
+                piece.counts = &mut [];
+                piece.words[2..].fill_with(|| &mut []);
+                let mut tally = Tally::default();
+                self.piece(start + i * size, piece.out(&mut tally), None, Some(reasons));
+            });
+        });
+    }
+}
+
+/// How many samples of a pixel go with others. None of them where that would leave too few.
+fn settle(why: &mut [u8], keep: Keep) -> u32 {
+    let (mut left, mut grown, mut all) = (0, 0, 0);
+    for &why in &*why {
+        let why = u32::from(why);
+        left += u32::from(why == 0);
+        grown += u32::from(why == reason::GROWN);
+        all += u32::from(why == 0 || why & (reason::REJECTED | reason::GROWN) != 0);
+    }
+    if left >= keep.least_of(all).max(1) {
+        return grown;
+    }
+    for why in why.iter_mut().filter(|why| u32::from(**why) == reason::GROWN) {
+        *why = 0;
+    }
+    0
+}
+
+/// The pixels and frames of rejected samples of a tile.
+fn rejected<T: Sync>(tile: &Tile<T>, frames: usize) -> Vec<(usize, usize)> {
+    let first = tile.range.start;
+    let chunks = tile.reasons.par_chunks(CHUNK).enumerate();
+    let of_chunk = |(chunk, bytes): (usize, &[u8])| -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for (word, eight) in bytes.chunks(8).enumerate() {
+            // Mostly there is none.
+            let some = eight.first_chunk().is_none_or(|eight| u64::from_ne_bytes(*eight) & REJECTED != 0);
+            if !some {
+                continue;
+            }
+            for (k, why) in eight.iter().enumerate().filter(|(_, why)| u32::from(**why) & reason::REJECTED != 0) {
+                debug_assert!(*why != 0);
+                let at = chunk * CHUNK + word * 8 + k;
+                found.push((first + at / frames, at % frames));
+            }
+        }
+        found
+    };
+    chunks.flat_map_iter(of_chunk).collect()
+}
+
+/// The rules of a stack whose rejection is done: samples that are out are no numbers.
+pub(super) fn without_rejection(method: &Method) -> Method {
+    Method { reject: crate::kernels::stack::Reject::None, keep: Keep::default(), ..*method }
+}
+
+/// Makes rejected samples no numbers.
+pub(super) fn take_out<T: Real>(data: &mut [T], stride: usize, part: Range<usize>, frames: usize, reasons: &[u8]) {
+    for (i, pixel) in part.enumerate() {
+        for (f, why) in reasons[pixel * frames..][..frames].iter().enumerate() {
+            if u32::from(*why) & (reason::REJECTED | reason::GROWN) != 0 {
+                data[f * stride + i] = T::from_f32(f32::NAN);
+            }
+        }
+    }
+}
