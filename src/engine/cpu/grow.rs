@@ -14,15 +14,16 @@ use crate::kernels::stack::{Keep, Method, Tally, reason};
 use crate::real::Real;
 use crate::tiles::{Job, Outputs, Stacking, Tile, Work};
 
-/// Bytes that are looked through at once.
-const CHUNK: usize = 64 << 10;
-/// The bit of a rejected sample in each byte of a word.
-const REJECTED: u64 = u64::from_ne_bytes([reason::REJECTED as u8; 8]);
+/// Reasons that are looked at together.
+const WORD: usize = 8;
+/// The bit of a rejected sample in each of them.
+const REJECTED: u64 = u64::from_ne_bytes([reason::REJECTED as u8; WORD]);
 
 /// Pixels that a rejection of this radius reaches to before and behind its own.
 pub(super) fn reach(job: &Job<'_>) -> usize {
     match &job.work {
-        Work::Stack(stack) if stack.method.grow > 0.0 => stack.method.grow as usize * job.row,
+        // So many rows, and of the first and the last as many columns more.
+        Work::Stack(stack) if stack.method.grow > 0.0 => stack.method.grow as usize * (job.row + 1),
         _ => 0,
     }
 }
@@ -59,47 +60,44 @@ impl<T: Real + Default> Run<'_, T> {
 
     /// Marks the samples that go with others. Returns which pieces have some.
     fn grow(&self, stack: &Stacking<'_>, tile: &mut Tile<T>, around: &[Tile<T>; 2]) -> Vec<bool> {
-        let (frames, row) = (stack.count(), self.job.row);
-        let lines = (stack.image / row.max(1)).max(1);
+        let (frames, keep) = (stack.count(), stack.method.keep);
         let places = disk(stack.method.grow);
-        let rejected: Vec<(usize, usize)> =
-            [&around[0], &*tile, &around[1]].into_iter().flat_map(|tile| rejected(tile, frames)).collect();
-        let range = tile.range.clone();
-        let mut more = Vec::new();
-        for (pixel, frame) in rejected {
-            let (line, column) = (pixel / row, pixel % row);
-            // Of a cube of images each is one by itself.
-            let image = line / lines * lines..(line / lines + 1) * lines;
-            for &(down, right) in &places {
-                let (Some(line), Some(column)) = (line.checked_add_signed(down), column.checked_add_signed(right))
-                else {
+        let image = [(stack.image / self.job.row.max(1)).max(1), self.job.row];
+        for rows in [Some(&around[0]), None, Some(&around[1])] {
+            let (first, bytes) = match rows {
+                Some(rows) => (rows.range.start, rows.reasons.len()),
+                None => (tile.range.start, tile.reasons.len()),
+            };
+            for at in (0..bytes).step_by(WORD) {
+                // What is marked here is not rejected, so that it makes no difference to what is read later.
+                let word = word_at(rows.map_or(&tile.reasons, |rows| &rows.reasons), at);
+                if u64::from_ne_bytes(word) & REJECTED == 0 {
                     continue;
-                };
-                let at = line * row + column;
-                if column < row && image.contains(&line) && range.contains(&at) {
-                    let why = &mut tile.reasons[(at - range.start) * frames + frame];
-                    if *why == 0 {
-                        *why = reason::GROWN as u8;
-                        more.push(at - range.start);
-                    }
+                }
+                for (k, _) in word.iter().enumerate().filter(|(_, why)| u32::from(**why) & reason::REJECTED != 0) {
+                    let (pixel, frame) = (first + (at + k) / frames, (at + k) % frames);
+                    mark(tile, (pixel, frame), frames, image, &places);
                 }
             }
         }
-        more.sort_unstable();
-        more.dedup();
-        let mut touched = vec![false; range.len().div_ceil(self.piece)];
-        for at in more {
-            let why = &mut tile.reasons[at * frames..][..frames];
-            let grown = settle(why, stack.method.keep);
-            if grown > 0 {
-                touched[at / self.piece] = true;
-                tile.tally.rejected += u64::from(grown);
-                if let Some(rejected) = tile.rejected.get_mut(at) {
+        let settled = pieces(tile, self.piece).into_par_iter().map(|piece| {
+            let Pieces { reasons, words: [.., rejected], .. } = piece;
+            let mut all = 0;
+            for (i, why) in reasons.chunks_mut(frames).enumerate() {
+                if why.iter().fold(0, |all, why| all | why) & reason::GROWN as u8 == 0 {
+                    continue;
+                }
+                let grown = settle(why, keep);
+                all += u64::from(grown);
+                if let Some(rejected) = rejected.get_mut(i) {
                     *rejected += grown;
                 }
             }
-        }
-        touched
+            all
+        });
+        let grown: Vec<u64> = settled.collect();
+        tile.tally.rejected += grown.iter().sum::<u64>();
+        grown.iter().map(|&n| n > 0).collect()
     }
 
     /// Combines what is left of the pixels of these pieces.
@@ -137,27 +135,39 @@ fn settle(why: &mut [u8], keep: Keep) -> u32 {
     0
 }
 
-/// The pixels and frames of rejected samples of a tile.
-fn rejected<T: Sync>(tile: &Tile<T>, frames: usize) -> Vec<(usize, usize)> {
-    let first = tile.range.start;
-    let chunks = tile.reasons.par_chunks(CHUNK).enumerate();
-    let of_chunk = |(chunk, bytes): (usize, &[u8])| -> Vec<(usize, usize)> {
-        let mut found = Vec::new();
-        for (word, eight) in bytes.chunks(8).enumerate() {
-            // Mostly there is none.
-            let some = eight.first_chunk().is_none_or(|eight| u64::from_ne_bytes(*eight) & REJECTED != 0);
-            if !some {
-                continue;
-            }
-            for (k, why) in eight.iter().enumerate().filter(|(_, why)| u32::from(**why) & reason::REJECTED != 0) {
-                debug_assert!(*why != 0);
-                let at = chunk * CHUNK + word * 8 + k;
-                found.push((first + at / frames, at % frames));
+/// The reasons from this place on; 0 behind the last.
+fn word_at(reasons: &[u8], at: usize) -> [u8; WORD] {
+    let reasons = &reasons[at..];
+    reasons.first_chunk().copied().unwrap_or_else(|| {
+        let mut word = [0; WORD];
+        word[..reasons.len()].copy_from_slice(reasons);
+        word
+    })
+}
+
+/// Marks what goes with a rejected sample of a tile or of the rows around it, in an image of so many lines and columns: of a cube of
+/// images each is one by itself.
+fn mark<T>(
+    tile: &mut Tile<T>,
+    (pixel, frame): (usize, usize),
+    frames: usize,
+    [lines, row]: [usize; 2],
+    places: &[(isize, isize)],
+) {
+    let (line, column) = (pixel / row, pixel % row);
+    let image = line / lines * lines..(line / lines + 1) * lines;
+    for &(down, right) in places {
+        let (Some(line), Some(column)) = (line.checked_add_signed(down), column.checked_add_signed(right)) else {
+            continue;
+        };
+        let at = line * row + column;
+        if column < row && image.contains(&line) && tile.range.contains(&at) {
+            let why = &mut tile.reasons[(at - tile.range.start) * frames + frame];
+            if *why == 0 {
+                *why = reason::GROWN as u8;
             }
         }
-        found
-    };
-    chunks.flat_map_iter(of_chunk).collect()
+    }
 }
 
 /// The rules of a stack whose rejection is done: samples that are out are no numbers.
