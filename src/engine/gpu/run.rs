@@ -36,7 +36,7 @@ const PIECE: usize = 4096;
 /// Raw bytes of a tile are no more than this: enough to hide a dispatch, few enough to keep several in flight.
 const RAW_BYTES: u64 = 64 << 20;
 /// The same where the device is software: they should still be in a cache when they are computed.
-const RAW_BYTES_OF_SOFTWARE: u64 = 8 << 20;
+const RAW_BYTES_OF_SOFTWARE: u64 = 4 << 20;
 
 /// Runs of planes that are decoded alike.
 struct Group {
