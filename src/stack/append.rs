@@ -148,7 +148,7 @@ impl Stack {
         let given = |level: &Option<Level>| level.as_ref().is_none_or(|level| matches!(level, Level::Values(_)));
         let maps = self.maps.iter().all(|map| matches!(map, Map::NGood | Map::Weight));
         let refused = [
-            (!sums, "has no sums that go on: append is for mean, wtmean and sum"),
+            (!sums, "append is for mean, wtmean and sum: other combinations have no sums that go on"),
             (self.reject != Reject::None, "append has no rejection: it would need the frames again"),
             (self.flavour == Flavour::Dragons, "append has no flavour dragons"),
             (self.offsets.is_some(), "append has no offsets: its grid is that of the first frames"),

@@ -94,6 +94,16 @@ fn types_meet() {
 }
 
 #[test]
+fn a_pixel_is_explained_without_a_variance() {
+    let frames = (0..3).map(|f| NDAstroData::new(image(|i| bits(f, i) as u16)));
+    let explained = Stack::new(frames).combine(Combine::Or).explain(0, &[3, 4]).unwrap();
+    let pixel = 3 * SHAPE[1] + 4;
+    assert_eq!(explained.result.value, f64::from((0..3).fold(0, |all, f| all | bits(f, pixel) as u16)));
+    let said = explained.to_string();
+    assert!(said.contains("combine or") && !said.contains("variance"), "{said}");
+}
+
+#[test]
 fn what_it_does_not_go_with_is_refused() {
     let frames = || (0..3).map(|f| NDAstroData::new(image(|i| bits(f, i) as u16)));
     let or = || Stack::new(frames()).combine(Combine::Or);

@@ -92,7 +92,7 @@ pub struct ExplainedPass {
 pub struct ExplainedResult {
     /// Data.
     pub value: f64,
-    /// Variance.
+    /// Variance; NaN of a bitwise combination, which has none.
     pub variance: f64,
     /// Whether that is propagated from the frames', else it is from the scatter of the samples.
     pub propagated: bool,

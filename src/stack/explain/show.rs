@@ -142,7 +142,11 @@ impl fmt::Display for Explanation {
         let r = &self.result;
         let unit = self.unit.as_deref().map_or_else(String::new, |u| format!(" {}", escape(u)));
         let from = if r.propagated { "propagated" } else { "from the scatter" };
-        write!(f, "result: {}{unit}, variance {} ({from})", short(r.value), short(r.variance))?;
+        write!(f, "result: {}{unit}", short(r.value))?;
+        // A bitwise combination has none.
+        if !r.variance.is_nan() {
+            write!(f, ", variance {} ({from})", short(r.variance))?;
+        }
         if let (Some(scatter), Some(chi_square)) = (r.scatter, r.chi_square) {
             write!(f, ", scatter {}, chi-square {}", short(scatter), short(chi_square))?;
         }
