@@ -98,3 +98,34 @@ fn weights_that_are_none_are_refused() {
     let flat = || NDAstroData::new(Array2::from_elem((4, 5), 7f32));
     fails(Stack::new([flat(), flat()]).weights(Weights::Noise), &["weights", "inf, which is no weight"]);
 }
+
+/// ccdproc's weighted means of the frames of `rejections.json`, by frames and by pixels (`make_weights.py`).
+#[test]
+fn weighted_means_are_those_of_ccdproc() {
+    let (known, all) = (support::json("rejections.json"), support::json("weights.json"));
+    let cases = all["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let rows: Vec<Vec<f32>> = serde_json::from_value(known["frames"][case["frames"].to_string()].clone()).unwrap();
+        let image = |values: Vec<f32>| Array2::from_shape_vec((6, 8), values).unwrap();
+        let n = rows.len();
+        let by_frame = case["of"] == "frames";
+        let frames = rows.into_iter().enumerate().map(|(k, row)| {
+            let weight = |p: usize| if by_frame { 1.0 } else { 0.5 + ((7 * k + 3 * p) % 11) as f64 / 8.0 };
+            let variance = (0..row.len()).map(|p| (1.0 / weight(p)) as f32).collect();
+            NDAstroData::new(image(row)).with_variance(image(variance)).unwrap()
+        });
+        let mut stack = Stack::new(frames);
+        stack = if by_frame {
+            stack.weights((0..n).map(|k| 0.25 + (k % 5) as f64).collect::<Vec<_>>())
+        } else {
+            stack.combine(Combine::WtMean)
+        };
+        let (made, _) = stack.eval(&cpu()).unwrap();
+        let want: Vec<f64> = serde_json::from_value(case["value"].clone()).unwrap();
+        for (p, (got, want)) in values(made[0].data().unwrap()).into_iter().zip(want).enumerate() {
+            // The variances are of single precision.
+            assert!((got - want).abs() <= 3e-7 * want.abs(), "{}, pixel {p}: {got} and {want}", case["of"]);
+        }
+    }
+}
