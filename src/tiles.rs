@@ -136,9 +136,12 @@ impl Job<'_> {
         (end - self.part.start, self.part.len())
     }
 
-    /// Whether what becomes of a pixel depends on others.
-    fn grows(&self) -> bool {
-        matches!(&self.work, Work::Stack(stack) if stack.method.grow > 0.0)
+    /// The stack, if its rejections grow: then what becomes of a pixel depends on others.
+    pub(crate) fn growing(&self) -> Option<&Stacking<'_>> {
+        match &self.work {
+            Work::Stack(stack) if stack.method.grow > 0.0 => Some(stack),
+            _ => None,
+        }
     }
 
     /// The stored bytes of so many pixels are about to be read.
@@ -433,7 +436,7 @@ pub(crate) fn run<T: Real + Default>(
     }
     job.check()?;
     if let Engine::Cpu(engine) = engine
-        && !job.grows()
+        && job.growing().is_none()
         && sink.room(0..0).is_some()
     {
         // On a thread of the engine's, so that no tile waits for one to wake.

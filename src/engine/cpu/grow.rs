@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use super::{Pieces, Run, pieces};
 use crate::Result;
-use crate::kernels::stack::{Keep, Method, Tally, reason};
+use crate::kernels::stack::{Keep, Method, Reject, Tally, reason};
 use crate::real::Real;
-use crate::tiles::{Job, Outputs, Stacking, Tile, Work};
+use crate::tiles::{Job, Outputs, Stacking, Tile};
 
 /// Reasons that are looked at together.
 const WORD: usize = 8;
@@ -21,11 +21,8 @@ const REJECTED: u64 = u64::from_ne_bytes([reason::REJECTED as u8; WORD]);
 
 /// Pixels that a rejection of this radius reaches to before and behind its own.
 pub(super) fn reach(job: &Job<'_>) -> usize {
-    match &job.work {
-        // So many rows, and of the first and the last as many columns more.
-        Work::Stack(stack) if stack.method.grow > 0.0 => stack.method.grow as usize * (job.row + 1),
-        _ => 0,
-    }
+    // So many rows, and of the first and the last as many columns more.
+    job.growing().map_or(0, |stack| stack.method.grow as usize * (job.row + 1))
 }
 
 /// The places of a disk but for its middle: rows and columns from it.
@@ -172,7 +169,7 @@ fn mark<T>(
 
 /// The rules of a stack whose rejection is done: samples that are out are no numbers.
 pub(super) fn without_rejection(method: &Method) -> Method {
-    Method { reject: crate::kernels::stack::Reject::None, keep: Keep::default(), ..*method }
+    Method { reject: Reject::None, keep: Keep::default(), ..*method }
 }
 
 /// Makes rejected samples no numbers.

@@ -282,9 +282,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
     }
 
     pub(crate) fn collect(&mut self, tile: &mut Tile<T>) -> Result<()> {
-        if let Work::Stack(stack) = &self.job.work
-            && stack.method.grow > 0.0
-        {
+        if let Some(stack) = self.job.growing() {
             return self.collect_grown(stack, tile);
         }
         let range = self.next.clone();
