@@ -84,6 +84,12 @@ impl Left {
         Rows { some: first..last, every: inner.min(last)..end.max(inner.min(last)), shortest: end }
     }
 
+    /// All ones where a place is in the range of a pixel; `whole`: it is in those of all.
+    #[inline(always)]
+    pub(super) fn inside(&self, whole: bool, place: f64, i: usize) -> u64 {
+        if whole { u64::MAX } else { all((place >= self.lo[i]) & (place < self.hi[i])) }
+    }
+
     #[inline(always)]
     pub(super) fn count(&self) -> Lanes {
         let mut n = [0f64; GROUP];
@@ -114,8 +120,7 @@ impl Left {
             for k in rows {
                 let (row, place) = (column.row(k), k as f64);
                 for i in 0..GROUP {
-                    let inside = if whole { u64::MAX } else { all((place >= self.lo[i]) & (place < self.hi[i])) };
-                    add(i, row[i].number(), inside);
+                    add(i, row[i].number(), self.inside(whole, place, i));
                 }
             }
         }

@@ -282,9 +282,7 @@ fn winsorised<K: Ordered>(
         let whole = every.contains(&k);
         let mut of_row = [0f64; GROUP];
         for i in 0..GROUP {
-            let is_in = (place >= left.lo[i]) & (place < left.hi[i]);
-            let inside = if whole { u64::MAX } else { all(is_in) };
-            of_row[i] = only((row[i].number() - centre.0[i]) - centre.1[i], inside);
+            of_row[i] = only((row[i].number() - centre.0[i]) - centre.1[i], left.inside(whole, place, i));
         }
         apart[k] = of_row;
     }

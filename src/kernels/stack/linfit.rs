@@ -119,7 +119,7 @@ impl Line {
             let whole = rows.every.contains(&k);
             let mut of_row = [0f64; GROUP];
             for i in 0..GROUP {
-                let d = only(row[i].number() - pivot[i], inside(left, whole, place, i));
+                let d = only(row[i].number() - pivot[i], left.inside(whole, place, i));
                 sum[i] += d;
                 product[i] += d * (place - middle[i]);
                 of_row[i] = d;
@@ -146,7 +146,7 @@ impl Line {
             let (mut row, place) = (differences[k], k as f64);
             let whole = rows.every.contains(&k);
             for i in 0..GROUP {
-                let far = only(self.off(i, place, row[i]), inside(left, whole, place, i));
+                let far = only(self.off(i, place, row[i]), left.inside(whole, place, i));
                 sum[i] += far.abs();
                 least[i] = choose(all(far < least[i]), far, least[i]);
                 most[i] = choose(all(far > most[i]), far, most[i]);
@@ -200,10 +200,4 @@ impl Line {
         }
         beyond.iter().fold(0, |all, one| all | one)
     }
-}
-
-/// All ones where a place is in the range of a pixel.
-#[inline(always)]
-fn inside(left: &Left, whole: bool, place: f64, i: usize) -> u64 {
-    if whole { u64::MAX } else { all((place >= left.lo[i]) & (place < left.hi[i])) }
 }
