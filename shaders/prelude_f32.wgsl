@@ -10,8 +10,6 @@ fn opaque(x: real) -> real {
     return bitcast<f32>(bitcast<u32>(x) ^ params.opaque_zero);
 }
 
-fn count(n: u32) -> real { return f32(n); }
-
 // A number as it was stored, by its bits: WGSL may assume away NaN and infinities that it could compare.
 alias Number = u32;
 

@@ -14,8 +14,6 @@ fn opaque(x: real) -> real {
     return select(x, -x, params.opaque_zero != 0u);
 }
 
-fn count(n: u32) -> real { return f64(n); }
-
 // A number, and its lower and upper word.
 struct Number { value: f64, low: u32, high: u32 }
 

@@ -12,8 +12,10 @@
 //   sort, at           the column in order, the k-th
 //   each_sum, each_square, each_limit, each_equal      visit_... below for every place of the column
 //   each_sample        take below for every sample, frame after frame
+//   first_of, after    where the first sample of a pixel is, and the next after that of a frame
 //
-// Samples are read as Numbers (see the prelude), from planes of decoded ones or straight from the bytes of the files.
+// Samples are read as Numbers (see the prelude), from planes of decoded ones or straight from the bytes of the files. What is
+// made of them are Pairs: stack_pair.wgsl, or stack_f64.wgsl.
 //
 // Numbers beyond the ranges below are in no danger of being wrong: their pixels are only marked as odd, and computed anew
 // by the host.
@@ -27,54 +29,12 @@
 const NO_DATA = 16u;
 const UNUSABLE = 0xffffffffu;
 const ODD = 0x80000000u;
-const NOTHING = Pair(real(0), real(0));
+const NOTHING = Pair(wide(0), wide(0));
 
 var<private> best: u32 = UNUSABLE;
 var<private> odd: bool = false;
 
-// ---------------------------------------------------------------- pairs
-
-fn chosen(yes: Pair, no: Pair, which: bool) -> Pair {
-    return Pair(select(no.hi, yes.hi, which), select(no.lo, yes.lo, which));
-}
-
-// The same number with |lo| no more than half a unit of hi.
-fn settled(p: Pair) -> Pair {
-    let sum = opaque(p.hi + p.lo);
-    return Pair(sum, p.lo - opaque(sum - p.hi));
-}
-
-fn pair_sum(a: Pair, b: Pair) -> Pair {
-    let sum = pair_add(a, b.hi);
-    return Pair(sum.hi, sum.lo + b.lo);
-}
-
-fn times(a: Pair, b: Pair) -> Pair {
-    let p = product(a.hi, b.hi);
-    return settled(Pair(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi)));
-}
-
-// a / b, corrected once.
-fn pair_over(a: Pair, b: Pair) -> Pair {
-    let q = opaque((a.hi + a.lo) / b.hi);
-    let p = times(b, Pair(q, real(0)));
-    let rest = ((a.hi - p.hi) - p.lo) + a.lo;
-    let quotient = opaque(q + rest / b.hi);
-    return Pair(quotient, (q - quotient) + rest / b.hi);
-}
-
-// The root of the leading part, corrected by Newton's rule.
-fn root(x: Pair) -> Pair {
-    if x.hi <= real(0) { return NOTHING; }
-    let r = opaque(sqrt(x.hi));
-    let p = product(r, r);
-    return settled(Pair(r, (((x.hi - p.hi) - p.lo) + x.lo) / (real(2) * r)));
-}
-
-// y - c.
-fn apart(y: real, c: Pair) -> Pair {
-    return settled(pair_add(Pair(y, -c.lo), -c.hi));
-}
+fn count(n: u32) -> wide { return wide(n); }
 
 // ---------------------------------------------------------------- samples
 
@@ -122,7 +82,7 @@ fn is_left(i: u32, frame: u32) -> bool {
 
 // x = s d + z.
 fn value_of(d: Number, frame: u32) -> Pair {
-    if !SCALED { return Pair(real_of(d), real(0)); }
+    if !SCALED { return exact(real_of(d)); }
     return affine(real_of(d), rows[2u * frame]);
 }
 
@@ -130,8 +90,8 @@ fn value_at(i: u32, frame: u32) -> Pair { return value_of(data_at(i), frame); }
 
 // What is ordered and compared: x, rounded.
 fn key_of(x: Pair) -> real {
-    if !SCALED { return x.hi; }
-    return x.hi + x.lo;
+    if !SCALED { return real(x.hi); }
+    return real(x.hi + x.lo);
 }
 
 fn key_at(i: u32, frame: u32) -> real { return key_of(value_at(i, frame)); }
@@ -142,10 +102,8 @@ fn weight_at(i: u32, frame: u32) -> Pair { return weight_of(variance_at(i), fram
 fn weight_of(number: Number, frame: u32) -> Pair {
     if !VARIANCE { return NOTHING; }
     let v = max(real_of(number), real(0));
-    if !SCALED { return Pair(v, real(0)); }
-    let square = rows[2u * frame + 1u];
-    let p = product(v, square.x);
-    return Pair(p.hi, p.lo + v * square.y);
+    if !SCALED { return exact(v); }
+    return scaled(v, rows[2u * frame + 1u].xy);
 }
 
 // ---------------------------------------------------------------- ranges
@@ -154,18 +112,18 @@ fn weight_of(number: Number, frame: u32) -> Pair {
 var<private> largest: u32 = 0u;
 var<private> largest_variance: u32 = 0u;
 // The same of what scale and zero make of them.
-var<private> largest_value: real = real(0);
-var<private> largest_weight: real = real(0);
+var<private> largest_value: wide = wide(0);
+var<private> largest_weight: wide = wide(0);
 
 fn see(d: Number, v: Number, x: Pair, w: Pair, finite: bool) {
     let size = select(0u, size_of(d), finite);
     largest = max(largest, size);
     // What is chosen may be the faintest of all, and a device may take it for 0.
     if CHOOSES { odd = odd || (size != 0u && size < FAINTEST); }
-    if SCALED { largest_value = max(largest_value, select(real(0), abs(x.hi), finite)); }
+    if SCALED { largest_value = max(largest_value, select(wide(0), abs(x.hi), finite)); }
     if VARIANCE {
         largest_variance = max(largest_variance, select(0u, size_of(v), finite));
-        if SCALED { largest_weight = max(largest_weight, select(real(0), w.hi, finite)); }
+        if SCALED { largest_weight = max(largest_weight, select(wide(0), w.hi, finite)); }
     }
 }
 
@@ -184,8 +142,8 @@ fn judge() {
 }
 
 // A sum of squares of differences, the largest of which is `widest`: too small to be sure of.
-fn doubt(sum: Pair, widest: real) {
-    odd = odd || (widest > real(0) && sum.hi < FAINT_SQUARES);
+fn doubt(sum: Pair, widest: wide) {
+    odd = odd || (widest > wide(0) && sum.hi < FAINT_SQUARES);
 }
 
 // ---------------------------------------------------------------- the column
@@ -195,7 +153,7 @@ var<private> lo: u32 = 0u;
 var<private> hi: u32 = 0u;
 var<private> centre: Pair = NOTHING;
 var<private> total: Pair = NOTHING;
-var<private> widest: real = real(0);
+var<private> widest: wide = wide(0);
 var<private> limit_low: Pair = NOTHING;
 var<private> limit_high: Pair = NOTHING;
 var<private> below: u32 = 0u;
@@ -206,24 +164,22 @@ var<private> last: real = real(0);
 fn inside(k: u32) -> bool { return lo <= k && k < hi; }
 
 fn visit_sum(k: u32, y: real) {
-    total = pair_add(total, select(real(0), y, inside(k)));
+    total = pair_add(total, wide(select(real(0), y, inside(k))));
 }
 
 fn visit_square(k: u32, y: real) {
     let is = inside(k);
-    let t = apart(select(centre.hi, y, is), centre);
-    let p = product(t.hi, t.hi);
-    let square = Pair(p.hi, p.lo + real(2) * t.hi * t.lo);
-    total = chosen(pair_sum(total, square), total, is);
-    widest = max(widest, select(real(0), abs(t.hi), is));
+    let t = apart(select(centre.hi, wide(y), is), centre);
+    total = chosen(pair_sum(total, squared(t)), total, is);
+    widest = max(widest, select(wide(0), abs(t.hi), is));
 }
 
 // A sample on the limit stays, so the limits are wider than that by more than what they lost.
 fn visit_limit(k: u32, y: real) {
     let is = inside(k);
-    let t = apart(select(centre.hi, y, is), centre);
-    if CLIPS_LOW { below += select(0u, 1u, is && (-t.hi - limit_low.hi) + (-t.lo - limit_low.lo) > real(0)); }
-    if CLIPS_HIGH { above += select(0u, 1u, is && (t.hi - limit_high.hi) + (t.lo - limit_high.lo) > real(0)); }
+    let t = apart(select(centre.hi, wide(y), is), centre);
+    if CLIPS_LOW { below += select(0u, 1u, is && (-t.hi - limit_low.hi) + (-t.lo - limit_low.lo) > wide(0)); }
+    if CLIPS_HIGH { above += select(0u, 1u, is && (t.hi - limit_high.hi) + (t.lo - limit_high.lo) > wide(0)); }
 }
 
 // How many that are equal to the first of the range rank before it, and to its last in it or before.
@@ -236,9 +192,9 @@ fn visit_equal(k: u32, y: real) {
 fn middle(pixel: u32, lower: bool) -> Pair {
     let n = hi - lo;
     let a = at(pixel, lo + (n - 1u) / 2u);
-    if lower || n % 2u == 1u { return Pair(a, real(0)); }
+    if lower || n % 2u == 1u { return exact(a); }
     let b = at(pixel, lo + n / 2u);
-    return pair_add(Pair(a * real(0.5), real(0)), b * real(0.5));
+    return pair_add(exact(a * real(0.5)), wide(b * real(0.5)));
 }
 
 // OR of all masks, with NO_DATA where a sample is not finite.
@@ -247,10 +203,7 @@ var<private> all: u32 = 0u;
 var<private> negative: u32 = 0u;
 
 // Grades a sample, which is put in if no level before was better. Returns what is ordered of it.
-fn grade(i: u32, frame: u32) -> real {
-    let d = data_at(i);
-    let v = variance_at(i);
-    let m = mask_at(i);
+fn grade(i: u32, frame: u32, d: Number, v: Number, m: u32) -> real {
     let level = level_at(d, v, m);
     let finite = level != UNUSABLE;
     all |= m | select(NO_DATA, 0u, finite);
@@ -265,10 +218,10 @@ fn grade(i: u32, frame: u32) -> real {
 
 // Puts in all samples that the hierarchy takes.
 fn put_best(pixel: u32) {
-    var i = pixel;
+    var i = first_of(pixel);
     for (var f = 0u; f < FRAMES; f++) {
         put_in(i, f, is_best(i));
-        i += params.pixels;
+        i = after(i, f);
     }
 }
 
@@ -283,7 +236,8 @@ fn widened(x: Pair) -> Pair { return Pair(x.hi, x.lo + x.hi * SLACK); }
 // Rule 3, sigclip: narrows the range.
 fn sigclip(pixel: u32) {
     let all = hi;
-    let squares = clip_row();
+    let low = given(clip_row().xy);
+    let high = given(clip_row().zw);
     for (var round = 0u; round < PASSES; round++) {
         let n = count(hi - lo);
         if MCLIP {
@@ -294,12 +248,12 @@ fn sigclip(pixel: u32) {
             centre = settled(pair_div(total, n));
         }
         total = NOTHING;
-        widest = real(0);
+        widest = wide(0);
         each_square(pixel);
         doubt(total, widest);
         let variance = settled(pair_div(total, n));
-        limit_low = widened(root(times(variance, Pair(squares.x, squares.y))));
-        limit_high = widened(root(times(variance, Pair(squares.z, squares.w))));
+        limit_low = widened(root(times(variance, low)));
+        limit_high = widened(root(times(variance, high)));
         below = 0u;
         above = 0u;
         each_limit(pixel);
@@ -354,30 +308,30 @@ fn stays(y: real, used: bool) -> bool {
 // t^2 > limit; the limit is wider than it is by more than what it lost.
 fn is_beyond(square: Pair, limit: Pair) -> bool {
     let l = widened(limit);
-    return (square.hi - l.hi) + (square.lo - l.lo) > real(0);
+    return (square.hi - l.hi) + (square.lo - l.lo) > wide(0);
 }
 
 // One pass of rule 3, varclip, about the centre: takes samples out; `below` and `above` count them. Returns how many are
 // left, and whether any went.
 fn varclip(pixel: u32) -> vec2<u32> {
-    let squares = clip_row();
+    let low = given(clip_row().xy);
+    let high = given(clip_row().zw);
     var left = 0u;
     var changed = 0u;
-    var i = pixel;
+    var i = first_of(pixel);
     for (var f = 0u; f < FRAMES; f++) {
         let used = is_in(i, f);
-        let t = apart(key_at(i, f), centre);
-        let p = product(t.hi, t.hi);
-        let square = settled(Pair(p.hi, p.lo + real(2) * t.hi * t.lo));
+        let t = apart(wide(key_at(i, f)), centre);
+        let square = settled(squared(t));
         let w = weight_at(i, f);
-        odd = odd || (used && t.hi != real(0) && square.hi < FAINT_SQUARES);
+        odd = odd || (used && t.hi != wide(0) && square.hi < FAINT_SQUARES);
         var is_low = false;
         var is_high = false;
         if CLIPS_LOW {
-            is_low = used && t.hi < real(0) && is_beyond(square, times(w, Pair(squares.x, squares.y)));
+            is_low = used && t.hi < wide(0) && is_beyond(square, times(w, low));
         }
         if CLIPS_HIGH {
-            is_high = used && t.hi > real(0) && is_beyond(square, times(w, Pair(squares.z, squares.w)));
+            is_high = used && t.hi > wide(0) && is_beyond(square, times(w, high));
         }
         let out = is_low || is_high;
         below += select(0u, 1u, is_low);
@@ -385,7 +339,7 @@ fn varclip(pixel: u32) -> vec2<u32> {
         left += select(0u, 1u, used && !out);
         changed += select(0u, 1u, out);
         put_in(i, f, used && !out);
-        i += params.pixels;
+        i = after(i, f);
     }
     return vec2<u32>(left, changed);
 }
@@ -435,14 +389,14 @@ fn reject(pixel: u32) -> vec2<u32> {
 // ---------------------------------------------------------------- the whole
 
 // The weight of a sample by that of the one with the smallest variance; where that is 0, only those with 0 have one.
-fn weight(w: Pair, least: real) -> real {
-    let exact = select(real(0), real(1), w.hi <= real(0));
-    if least <= real(0) { return exact; }
-    return pair_div(Pair(least, real(0)), max(w.hi, least)).hi;
+fn weight(w: Pair, least: wide) -> wide {
+    let certain = select(wide(0), wide(1), w.hi <= wide(0));
+    if least <= wide(0) { return certain; }
+    return pair_div(Pair(least, wide(0)), max(w.hi, least)).hi;
 }
 
-fn put(plane: u32, pixel: u32, x: real) {
-    out_reals[plane * params.pixels + pixel] = x;
+fn put(plane: u32, pixel: u32, x: wide) {
+    out_reals[plane * params.pixels + pixel] = real(x);
 }
 
 // What the samples that are left come to, and their masks; how many there are.
@@ -452,10 +406,10 @@ var<private> bits: u32 = 0u;
 var<private> good: u32 = 0u;
 // The least or the largest, with its variance and its frame.
 var<private> choice: real = real(0);
-var<private> of_choice: real = real(0);
+var<private> of_choice: wide = wide(0);
 var<private> frame_of_choice: u32 = 0u;
 // The least variance.
-var<private> least: real = real(0);
+var<private> least: wide = wide(0);
 
 // Takes a sample in if it is left. Without an order it is graded here too: one of a better level than all before starts the
 // sums anew.
@@ -495,7 +449,7 @@ fn take(i: u32, f: u32, d: Number, v: Number, m: u32) {
     }
     if EXTREME {
         // The first that is better, so of equals the first frame's.
-        let y = select(x.hi, x.hi + x.lo, SCALED);
+        let y = key_of(x);
         let beats = select(y > choice, y < choice, COMBINE == MIN);
         let takes = used && (is_first || beats);
         choice = select(choice, y, takes);
@@ -523,17 +477,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     // One pass over all samples that are left.
     each_sample(pixel);
-    var i = pixel;
+    var i = first_of(pixel);
     if !ORDERED { judge(); }
     if good == 0u || odd {
         // Of samples that the hierarchy takes some are left.
         odd = odd || (STORES && best != UNUSABLE);
         let info = negative | select(0u, ODD, odd);
-        put(0u, pixel, real(0));
-        put(1u, pixel, real(0));
-        if BOTH { put(2u, pixel, real(0)); }
-        if RATIO { put(RATIO_PLANE, pixel, real(-1)); }
-        if WEIGHTS { put(WEIGHT_PLANE, pixel, real(0)); }
+        put(0u, pixel, wide(0));
+        put(1u, pixel, wide(0));
+        if BOTH { put(2u, pixel, wide(0)); }
+        if RATIO { put(RATIO_PLANE, pixel, wide(-1)); }
+        if WEIGHTS { put(WEIGHT_PLANE, pixel, wide(0)); }
         out_info[pixel] = vec4<u32>(all, 0u, info, 0u);
         return;
     }
@@ -545,19 +499,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var weights = NOTHING;
     var heavy = n;
     if WEIGHTED {
-        heavy = real(0);
+        heavy = wide(0);
         sum = NOTHING;
-        i = pixel;
+        i = first_of(pixel);
         for (var f = 0u; f < FRAMES; f++) {
             let used = is_left(i, f);
             let x = value_at(i, f);
             let w = weight_at(i, f);
             let by = weight(w, least);
             weights = chosen(pair_add(weights, by), weights, used);
-            let p = product(x.hi, by);
-            sum = chosen(pair_sum(sum, Pair(p.hi, p.lo + x.lo * by)), sum, used);
-            heavy += select(real(0), real(1), used && (least > real(0) || w.hi <= real(0)));
-            i += params.pixels;
+            sum = chosen(pair_sum(sum, by_wide(x, by)), sum, used);
+            heavy += select(wide(0), wide(1), used && (least > wide(0) || w.hi <= wide(0)));
+            i = after(i, f);
         }
         weights = settled(weights);
         value = pair_over(settled(sum), weights);
@@ -565,16 +518,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var squares = NOTHING;
     var of_squares = NOTHING;
     if SCATTERS || COMBINE == STD {
-        var furthest = real(0);
-        i = pixel;
+        var furthest = wide(0);
+        i = first_of(pixel);
         for (var f = 0u; f < FRAMES; f++) {
             let used = is_left(i, f);
             let x = value_at(i, f);
             if COMBINE == STD {
-                let t = settled(pair_sum(Pair(x.hi, x.lo - value.lo), Pair(-value.hi, real(0))));
-                let p = product(t.hi, t.hi);
-                let square = settled(Pair(p.hi, p.lo + real(2) * t.hi * t.lo));
-                furthest = max(furthest, select(real(0), abs(t.hi), used));
+                let t = settled(minus(x, value));
+                let square = settled(squared(t));
+                furthest = max(furthest, select(wide(0), abs(t.hi), used));
                 squares = chosen(pair_sum(squares, square), squares, used);
                 if PROPAGATES {
                     of_squares = chosen(pair_sum(of_squares, times(square, weight_at(i, f))), of_squares, used);
@@ -583,44 +535,43 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                 let t = (x.hi - value.hi) + (x.lo - value.lo);
                 var square = t * t;
                 if WEIGHTED { square *= weight(weight_at(i, f), least); }
-                furthest = max(furthest, select(real(0), abs(t), used));
+                furthest = max(furthest, select(wide(0), abs(t), used));
                 squares = chosen(pair_add(squares, square), squares, used);
             }
-            i += params.pixels;
+            i = after(i, f);
         }
         doubt(squares, furthest);
-        if COMBINE == STD && PROPAGATES { doubt(of_squares, furthest * select(real(0), real(1), largest_variance != 0u)); }
+        if COMBINE == STD && PROPAGATES { doubt(of_squares, furthest * select(wide(0), wide(1), largest_variance != 0u)); }
     }
     squares = settled(squares);
     let mean = value;
 
     var propagated = NOTHING;
     var scatter = NOTHING;
-    var factor = Pair(real(1), real(0));
+    var factor = Pair(wide(1), wide(0));
     if MIDDLE {
-        let row = row_of(good);
-        factor = Pair(row.x, row.y);
+        factor = given(row_of(good).xy);
     }
     let several = good > 1u;
     if EXTREME {
-        value = Pair(choice, real(0));
-        propagated = Pair(of_choice, real(0));
-        if several { scatter = pair_div(squares, n - real(1)); }
+        value = exact(choice);
+        propagated = Pair(of_choice, wide(0));
+        if several { scatter = pair_div(squares, n - wide(1)); }
     } else if COMBINE == SUM {
         value = sum;
         propagated = sum2;
-        if several { scatter = times(pair_div(squares, n - real(1)), Pair(n, real(0))); }
+        if several { scatter = times(pair_div(squares, n - wide(1)), Pair(n, wide(0))); }
     } else if COMBINE == STD {
         value = root(settled(pair_div(squares, n)));
-        if squares.hi > real(0) { propagated = pair_over(settled(pair_div(of_squares, n)), squares); }
-        if several { scatter = pair_div(pair_div(squares, real(2) * n), n - real(1)); }
+        if squares.hi > wide(0) { propagated = pair_over(settled(pair_div(of_squares, n)), squares); }
+        if several { scatter = pair_div(pair_div(squares, wide(2) * n), n - wide(1)); }
     } else if WEIGHTED {
-        if least > real(0) { propagated = pair_over(Pair(least, real(0)), weights); }
-        if heavy > real(1) { scatter = pair_over(settled(pair_div(squares, heavy - real(1))), weights); }
+        if least > wide(0) { propagated = pair_over(Pair(least, wide(0)), weights); }
+        if heavy > wide(1) { scatter = pair_over(settled(pair_div(squares, heavy - wide(1))), weights); }
     } else {
         if MIDDLE { value = middle(pixel, COMBINE == LMEDIAN); }
         propagated = pair_div(pair_div(sum2, n), n);
-        if several { scatter = pair_div(pair_div(squares, n), n - real(1)); }
+        if several { scatter = pair_div(pair_div(squares, n), n - wide(1)); }
         if MIDDLE {
             propagated = times(settled(propagated), factor);
             scatter = times(settled(scatter), factor);
@@ -628,40 +579,37 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     if RATIO {
         // Below zero for one that is not known.
-        var ratio = real(-1);
-        if several && propagated.hi > real(0) { ratio = pair_over(settled(scatter), settled(propagated)).hi; }
+        var ratio = wide(-1);
+        if several && propagated.hi > wide(0) { ratio = pair_over(settled(scatter), settled(propagated)).hi; }
         put(RATIO_PLANE, pixel, ratio);
     }
     if SHARED > 0u {
         // The error that the frames have in common, for each variable.
         var divisor = n;
-        if COMBINE == SUM || EXTREME { divisor = real(1); }
+        if COMBINE == SUM || EXTREME { divisor = wide(1); }
         if WEIGHTED { divisor = weights.hi; }
         if COMBINE == STD { divisor = n * value.hi; }
-        var in_common = real(0);
+        var in_common = wide(0);
         for (var v = 0u; v < SHARED; v++) {
             var shift = NOTHING;
-            i = pixel;
+            i = first_of(pixel);
             for (var f = 0u; f < FRAMES; f++) {
                 var used = is_left(i, f);
                 if EXTREME { used = f == frame_of_choice; }
                 // In pairs: deviations times what is about the same in all frames cancel.
-                var by = Pair(real(1), real(0));
-                if SCALED {
-                    let row = rows[2u * f];
-                    by = Pair(row.x, row.y);
-                }
-                if WEIGHTED { by = times(by, Pair(weight(weight_at(i, f), least), real(0))); }
+                var by = Pair(wide(1), wide(0));
+                if SCALED { by = given(rows[2u * f].xy); }
+                if WEIGHTED { by = times(by, Pair(weight(weight_at(i, f), least), wide(0))); }
                 if COMBINE == STD {
                     let x = value_at(i, f);
-                    by = times(by, settled(pair_sum(Pair(x.hi, x.lo - mean.lo), Pair(-mean.hi, real(0)))));
+                    by = times(by, settled(minus(x, mean)));
                 }
-                let a = shared_at((f * SHARED + v) * params.pixels + pixel);
-                shift = chosen(pair_sum(shift, times(Pair(a, real(0)), by)), shift, used);
-                i += params.pixels;
+                let a = exact(shared_at((f * SHARED + v) * params.pixels + pixel));
+                shift = chosen(pair_sum(shift, times(a, by)), shift, used);
+                i = after(i, f);
             }
-            var share = real(0);
-            if divisor > real(0) { share = (shift.hi + shift.lo) / divisor; }
+            var share = wide(0);
+            if divisor > wide(0) { share = (shift.hi + shift.lo) / divisor; }
             in_common += share * share;
         }
         propagated = pair_add(propagated, in_common);
@@ -670,10 +618,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if STORES {
         // Some drivers end loops after so many turns (llvmpipe after 65,535 in all): then this one ends early too.
         var again = 0u;
-        i = pixel;
+        i = first_of(pixel);
         for (var f = 0u; f < FRAMES; f++) {
             again += select(0u, 1u, is_in(i, f));
-            i += params.pixels;
+            i = after(i, f);
         }
         odd = odd || again != good;
     }
@@ -686,8 +634,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if BOTH { put(2u, pixel, scatter.hi + scatter.lo); }
     if WEIGHTS {
         // Below zero for one that is infinite.
-        var all_weights = real(-1);
-        if least > real(0) { all_weights = pair_div(weights, least).hi; }
+        var all_weights = wide(-1);
+        if least > wide(0) { all_weights = pair_div(weights, least).hi; }
         put(WEIGHT_PLANE, pixel, all_weights);
     }
     out_info[pixel] = vec4<u32>(bits, good, negative | select(0u, ODD, odd), rejected.x | (rejected.y << 16u));

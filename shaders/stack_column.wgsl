@@ -25,7 +25,7 @@ fn none_in() {}
 fn grade_all(pixel: u32) {
     var i = pixel;
     for (var f = 0u; f < FRAMES; f++) {
-        keys[i] = grade(i, f);
+        keys[i] = grade(i, f, data_at(i), variance_at(i), mask_at(i));
         i += params.pixels;
     }
 }

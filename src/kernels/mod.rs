@@ -13,14 +13,17 @@ pub(crate) mod stack;
 use crate::DType;
 use crate::real::Real;
 
-/// What stands in front of a kernel that computes in `T`.
+/// What stands in front of a kernel that reads `T`.
 pub(crate) fn prelude<T: Real>() -> String {
     let prelude = match T::DTYPE {
         DType::F64 => include_str!("../../shaders/prelude_f64.wgsl"),
         _ => include_str!("../../shaders/prelude_f32.wgsl"),
     };
-    [prelude, include_str!("../../shaders/stored.wgsl"), include_str!("../../shaders/pair.wgsl")].concat()
+    [prelude, include_str!("../../shaders/stored.wgsl")].concat()
 }
+
+/// Sums and products as pairs of `T`.
+pub(crate) const PAIRS: &str = include_str!("../../shaders/pair.wgsl");
 
 /// What both engines need of a kernel.
 pub(crate) trait Kernel {
@@ -91,7 +94,7 @@ mod tests {
     /// Every method, with the column in variables and in storage, as valid shaders.
     #[test]
     fn stacks_are_written_out_as_valid_shaders() {
-        use stack::wgsl::{Has, Raw, source};
+        use stack::wgsl::{Has, Raw, block, source};
         use stack::{Clip, Combine, Errors, Method, Reject};
         let params = offsets!(stack::Params: pixels, opaque_zero, forbidden);
         let clip = Clip { lsigma: f64::INFINITY, ..Clip::default() };
@@ -120,17 +123,23 @@ mod tests {
                         shared: if errors == Errors::Both { 2 } else { 0 },
                         levels: if on { 7 } else { 3 },
                         long: false,
+                        doubles: false,
                         held: false,
-                        block: 0,
+                        block: None,
                     };
                     let what = format!("{method:?} {has:?}");
-                    // As a software adapter has it.
-                    let soft = Has { long: true, held: true, block: 32, ..has };
-                    for (has, raw) in
-                        [(has, Raw::DECODED), (has, raw_bytes()), (soft, Raw::DECODED), (soft, raw_bytes())]
-                    {
-                        for text in [source::<f32>(&method, &has, &raw), source::<f64>(&method, &has, &raw)] {
-                            assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
+                    // As a software adapter has it, and one that is less able.
+                    let soft = Has { long: true, doubles: true, held: true, ..has };
+                    for has in [has, soft, Has { long: false, held: false, ..soft }] {
+                        let in_blocks = Has { block: block::<f32>(&method, &has), ..has };
+                        for raw in [Raw::DECODED, raw_bytes()] {
+                            for text in [
+                                source::<f32>(&method, &has, &raw),
+                                source::<f32>(&method, &in_blocks, &raw),
+                                source::<f64>(&method, &has, &raw),
+                            ] {
+                                assert_eq!(layout(&parsed(&text, &what)), params, "{what}");
+                            }
                         }
                     }
                 }

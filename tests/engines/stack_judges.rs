@@ -12,7 +12,7 @@ use ndastro::{Clip, Combine, Engine, Map, NDAstroData, Reject, Stack};
 use serde_json::Value;
 
 use crate::Check;
-use crate::cases::text;
+use crate::cases::{by_the_engine, text};
 
 pub const ALL: &[(&str, Check)] = &[
     ("stacks_of_astropy", |e| of(e, "astropy", 96, 12)),
@@ -91,9 +91,7 @@ fn of(engine: &Engine, tool: &str, same: usize, other: usize) -> Result<(), Stri
         let n = frames.len();
         let stack = Stack::new(frames).combine(combine).reject(reject).maps([Map::NGood]);
         let (result, stats) = stack.eval(engine).map_err(text)?;
-        if let Some(w) = stats.warnings.iter().find(|w| w.contains("CPU")) {
-            return Err(format!("the engine did not do it: {w}"));
-        }
+        by_the_engine(&stats)?;
         let values = |p: &ndastro::Pixels| p.to_f64().into_iter().collect::<Vec<f64>>();
         let got = values(result[0].data().map_err(text)?);
         let want = numbers(&case["data"])?;

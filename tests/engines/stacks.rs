@@ -18,7 +18,7 @@ use ndastro::{
 };
 
 use crate::Check;
-use crate::cases::text;
+use crate::cases::{by_the_engine, text};
 use crate::frames::{Made, Recipe, Rng, Type, make};
 use crate::oracle::stack::{self as judge, Rules, Stacked, ulp};
 use crate::oracle::{LEVELS, Sample};
@@ -74,10 +74,7 @@ struct Got {
 
 impl Got {
     fn of((result, stats): (AstroData, Stats)) -> Result<Got, String> {
-        // A fallback would compare the CPU with itself.
-        if let Some(w) = stats.warnings.iter().find(|w| w.contains("CPU")) {
-            return Err(format!("the engine did not do it: {w}"));
-        }
+        by_the_engine(&stats)?;
         let nd = &result[0];
         let values = |p: &ndastro::Pixels| p.to_f64().into_iter().collect::<Vec<f64>>();
         let data = nd.data().map_err(text)?;

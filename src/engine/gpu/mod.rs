@@ -247,6 +247,12 @@ impl GpuEngine {
         self.is_software() && self.device.features().contains(Features::SHADER_INT64)
     }
 
+    /// Whether shaders should compute in f64 what they read as f32: a software driver does it in wider vectors, where pairs of
+    /// f32 take ten times as many instructions.
+    fn has_doubles(&self) -> bool {
+        self.is_software() && self.f64()
+    }
+
     /// Whether shaders should hold samples rather than read them again, in a job of so many: a software driver reads slowly,
     /// and spills to its own stack.
     fn holds(&self, samples: u64) -> bool {
@@ -307,10 +313,11 @@ impl GpuEngine {
         }
         let source = source();
         let pipeline = self.scoped(&label, || {
-            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&label),
-                source: wgpu::ShaderSource::Wgsl(source.into()),
-            });
+            let descriptor =
+                wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
+            let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, ..Default::default() };
+            // SAFETY: all shaders are this crate's, and all of their loops end; indices are checked as ever.
+            let module = unsafe { self.device.create_shader_module_trusted(descriptor, checks) };
             let entries: Vec<_> = bindings.iter().enumerate().filter_map(|(i, b)| b.layout(i as u32)).collect();
             let group = self
                 .device

@@ -19,6 +19,7 @@ use super::work::{self, Outcome, result_len};
 use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::engine::Traffic;
 use crate::kernels::decode::{self, Decode};
+use crate::kernels::stack::wgsl::Block;
 use crate::real::Real;
 use crate::tiles::{BUFFERS, Job, LEAST_PIXELS, Tile};
 use crate::{DeviceSeconds, Error, Result};
@@ -77,8 +78,8 @@ pub(crate) struct Run<'a, T: Real> {
     kernel: Pipeline,
     /// Pixels of a lane of it.
     lane: usize,
-    /// Pixels whose samples lie together in the staging memory; 0 where those of a frame do.
-    block: usize,
+    /// How samples lie in the staging memory, if not frame after frame.
+    block: Option<Block>,
     out: Vec<Outcome>,
     /// Marks of pixels that are set, not written: they are cleared before each tile.
     marks: Option<wgpu::Buffer>,
@@ -152,14 +153,18 @@ impl Buffers<'_> {
 impl<'a, T: Real + Default> Run<'a, T> {
     pub(crate) fn new(engine: &'a GpuEngine, job: &'a Job<'a>, memory: u64) -> Result<Self> {
         engine.faults.check()?;
-        let cubes = work::cubes::<T>(job);
+        let mut cubes = work::cubes::<T>(job);
+        let block = work::block::<T>(engine, job, &cubes);
+        if let Some(block) = block {
+            cubes.iter_mut().for_each(|cube| cube.room = block.room(cube.planes.len()));
+        }
         // A quarter stays for the driver and its compiler, and for what the host computes.
         let aside = work::Twin::<T>::memory(&engine.twin, job, memory / 4)?;
         let shares = engine.shares_memory();
         let pixels = capacity::<T>(engine, job, &cubes, memory, aside)?;
         let mut buffers = Buffers { engine, bytes: 0 };
         let absent = buffers.storage("absent plane", 16)?;
-        let raw_bytes = |cube: &CubePlan| (cube.stride(pixels) * cube.planes.len()) as u64;
+        let raw_bytes = |cube: &CubePlan| (cube.stride(pixels) * cube.room) as u64;
         let mut staging: Vec<Vec<wgpu::Buffer>> = Vec::new();
         for _ in 0..SLOTS.min(job.pixels.div_ceil(pixels)) {
             let usage = Usage::MAP_WRITE | if shares { Usage::STORAGE } else { Usage::COPY_SRC };
@@ -218,7 +223,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
                 first += same;
             }
         }
-        let work::Made { passes, kernel, lane, block, binds, out, marks } =
+        let work::Made { passes, kernel, lane, binds, out, marks } =
             work::make::<T>(engine, job, pixels, &cubes, &samples, &absent, &mut buffers)?;
 
         // Each plane starts at a multiple of 16; the times come last.
@@ -373,23 +378,23 @@ impl<'a, T: Real + Default> Run<'a, T> {
     fn fill(&mut self, slot: usize, range: &Range<usize>) -> Result<()> {
         let staging = &self.slots[slot].staging;
         let lost = |e: wgpu::MapRangeError| Error::Device(format!("staging: {}", super::one_line(&e.to_string())));
-        if self.block > 0 {
+        if let Some(block) = self.block {
             // One view for some blocks of a cube.
             let mut pieces = Vec::new();
             for (cube, staging) in self.cubes.iter().zip(staging) {
-                let of_pixel = (cube.planes.len() * cube.width) as u64;
-                self.uploaded += of_pixel * range.len() as u64;
+                self.uploaded += (cube.planes.len() * cube.width * range.len()) as u64;
+                let of_pixel = (cube.room * cube.width) as u64;
                 if of_pixel == 0 {
                     continue;
                 }
                 for start in (0..range.len()).step_by(PIECE) {
                     let end = range.len().min(start + PIECE);
-                    let bytes = start as u64 * of_pixel..end.next_multiple_of(self.block) as u64 * of_pixel;
+                    let bytes = start as u64 * of_pixel..end.next_multiple_of(block.pixels()) as u64 * of_pixel;
                     let view = staging.get_mapped_range_mut(bytes).map_err(lost)?;
                     pieces.push((view, cube, range.start + start..range.start + end));
                 }
             }
-            let (job, block) = (self.job, self.block);
+            let job = self.job;
             let one =
                 |(view, cube, range): &mut (_, &CubePlan, Range<usize>)| cube.stage_in_blocks(job, view, range, block);
             self.engine.pool.install(|| {
@@ -464,9 +469,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
 
 /// Pixels of a tile: within the budget and the adapter's limits.
 fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memory: u64, aside: u64) -> Result<usize> {
-    let sum = |bytes: fn(&CubePlan) -> usize| -> u64 {
-        cubes.iter().map(|c| (bytes(c) * c.planes.len()) as u64).sum::<u64>().max(1)
-    };
+    let sum =
+        |bytes: fn(&CubePlan) -> usize| -> u64 { cubes.iter().map(|c| (bytes(c) * c.room) as u64).sum::<u64>().max(1) };
     let (raw, samples) = (sum(|c| c.width), sum(CubePlan::sample_size));
     let (result, widest_result) = work::result_bytes::<T>(job);
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
@@ -478,7 +482,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
     let budget = memory.saturating_sub(aside);
     let limits = engine.device.limits();
     let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    let widest = cubes.iter().map(|c| (c.width.max(c.sample_size()) * c.planes.len()) as u64).max().unwrap_or(1);
+    let widest = cubes.iter().map(|c| (c.width.max(c.sample_size()) * c.room) as u64).max().unwrap_or(1);
     let most = cubes.iter().map(|c| c.planes.len()).max().unwrap_or(0);
     let by_limits = [
         (budget / per_pixel),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::Result;
 use crate::dtype::{DType, PixelFormat};
 use crate::kernels::decode;
+use crate::kernels::stack::wgsl::Block;
 use crate::plane::{Plane, Transform};
 use crate::real::Real;
 use crate::tiles::Job;
@@ -127,13 +128,16 @@ pub(super) struct CubePlan {
     pub width: usize,
     /// The kernel reads the raw bytes, all of this form; nothing is decoded before.
     pub direct: Option<decode::Constants>,
+    /// Planes that the raw buffer has room for.
+    pub room: usize,
 }
 
 impl CubePlan {
     pub(super) fn new(job: &Job<'_>, inputs: impl Iterator<Item = Option<usize>>, sample: Sample) -> Self {
         let planes: Vec<_> = inputs.map(|i| i.map(|i| (i, Upload::of(job.inputs[i], sample)))).collect();
         let width = planes.iter().flatten().map(|(_, u)| u.stored.size()).max().unwrap_or(1);
-        CubePlan { planes, sample, width, direct: None }
+        let room = planes.len();
+        CubePlan { planes, sample, width, direct: None, room }
     }
 
     /// Left as they are, for a kernel that reads raw bytes, if all planes are there and alike, and need neither a table nor
@@ -152,39 +156,38 @@ impl CubePlan {
         self.planes.is_empty() || (self.direct.is_some() && self.planes.iter().flatten().all(is))
     }
 
-    /// Brings the bytes of some pixels to the staging memory that begins with them, the samples of all planes block after
-    /// block. They are [copied](Self::is_copied).
+    /// Brings the bytes of some pixels to the staging memory that begins with them, in blocks. They are
+    /// [copied](Self::is_copied).
     pub(super) fn stage_in_blocks(
         &self,
         job: &Job<'_>,
         view: &mut wgpu::BufferViewMut,
         range: &Range<usize>,
-        block: usize,
+        block: Block,
     ) {
-        let (planes, size) = (self.planes.len(), self.width);
-        for (k, (input, _)) in self.planes.iter().flatten().enumerate() {
-            let mut pixel = 0;
-            job.inputs[*input].pieces(range.clone(), |mut bytes| {
-                if pixel % block == 0 {
-                    let place = (pixel / block, planes, k);
-                    let done = match block * size {
-                        32 => copy_blocks::<32>(view, bytes, place),
-                        64 => copy_blocks::<64>(view, bytes, place),
-                        128 => copy_blocks::<128>(view, bytes, place),
-                        _ => 0,
-                    };
-                    pixel += done / size;
-                    bytes = &bytes[done..];
-                }
-                while !bytes.is_empty() {
-                    let inside = pixel % block;
-                    let (these, rest) = bytes.split_at(bytes.len().min((block - inside) * size));
-                    let at = ((pixel / block * planes + k) * block + inside) * size;
-                    view.slice(at..at + these.len()).copy_from_slice(these);
-                    pixel += these.len() / size;
-                    bytes = rest;
-                }
-            });
+        let inputs: Vec<&Plane> = self.planes.iter().flatten().map(|(input, _)| job.inputs[*input]).collect();
+        let groups = self.room / block.frames;
+        for (group, inputs) in inputs.chunks(block.frames).enumerate() {
+            let mut gathered = vec![Vec::new(); inputs.len()];
+            let planes: Vec<&[u8]> = inputs
+                .iter()
+                .zip(&mut gathered)
+                .map(|(plane, gathered)| {
+                    plane.slice(range.clone()).unwrap_or_else(|| {
+                        plane.pieces(range.clone(), |bytes| gathered.extend_from_slice(bytes));
+                        gathered
+                    })
+                })
+                .collect();
+            match (block.frames, block.lane * self.width) {
+                (2, 4) => copy_group::<4, 2>(view, &planes, (group, groups)),
+                (2, 8) => copy_group::<8, 2>(view, &planes, (group, groups)),
+                (2, 16) => copy_group::<16, 2>(view, &planes, (group, groups)),
+                (4, 1) => copy_group::<1, 4>(view, &planes, (group, groups)),
+                (4, 2) => copy_group::<2, 4>(view, &planes, (group, groups)),
+                (4, 4) => copy_group::<4, 4>(view, &planes, (group, groups)),
+                other => unreachable!("no kernel reads {other:?}"),
+            }
         }
     }
 
@@ -207,19 +210,33 @@ impl CubePlan {
     }
 }
 
-/// Copies whole blocks of `N` bytes, from block `first` on, as those of plane `k` of so many. Returns how many bytes these were.
-fn copy_blocks<const N: usize>(
+/// Copies the pixels of up to `F` frames, of which a lane has `N` bytes in each, as one group of so many. Where there is no
+/// more frame, and beyond the last pixel, lies what nobody reads.
+fn copy_group<const N: usize, const F: usize>(
     view: &mut wgpu::BufferViewMut,
-    bytes: &[u8],
-    (first, planes, k): (usize, usize, usize),
-) -> usize {
-    let (mut to, _) = view.slice(..).into_chunks::<N>();
-    let blocks = bytes.as_chunks::<N>().0;
-    for (b, block) in blocks.iter().enumerate() {
-        let at = (first + b) * planes + k;
-        to.slice(at..=at).copy_from_slice(std::slice::from_ref(block));
+    planes: &[&[u8]],
+    (group, groups): (usize, usize),
+) {
+    const LANES: usize = Block::LANES;
+    let (mut to, _) = view.slice(..).into_chunks::<N>().0.into_chunks::<F>();
+    let plane = |f: usize| planes[f.min(planes.len() - 1)];
+    let whole: [&[[[u8; N]; LANES]]; F] = std::array::from_fn(|f| plane(f).as_chunks::<N>().0.as_chunks().0);
+    let blocks = whole[0].len();
+    let mut put = |block: usize, lanes: [&[[u8; N]; LANES]; F]| {
+        let at = (block * groups + group) * LANES;
+        to.slice(at..at + LANES).write_iter((0..LANES).map(|lane| lanes.map(|frame| frame[lane])));
+    };
+    for block in 0..blocks {
+        put(block, whole.map(|plane| &plane[block]));
     }
-    N * blocks.len()
+    let rest: [&[u8]; F] = std::array::from_fn(|f| &plane(f)[blocks * N * LANES..]);
+    if !rest[0].is_empty() {
+        let mut last = [[[0; N]; LANES]; F];
+        for (last, rest) in last.iter_mut().zip(rest) {
+            last.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
+        }
+        put(blocks, last.each_ref());
+    }
 }
 
 /// The bytes of one plane of one frame, as the device wants them.

@@ -12,7 +12,7 @@ use crate::dtype::DType;
 use crate::engine::CpuEngine;
 use crate::kernels::expr::{self, wgsl};
 use crate::kernels::stack::minmax_part;
-use crate::kernels::stack::wgsl::{self as stack_wgsl, Has, Raw};
+use crate::kernels::stack::wgsl::{self as stack_wgsl, Block, Has, Raw};
 use crate::kernels::stack::{self, Affine, Combine, Reject, Tally};
 use crate::real::Real;
 use crate::tiles::{DATA, Job, MASK, Stacking, Tile, VARIANCE, Work};
@@ -49,8 +49,6 @@ pub(super) struct Made {
     pub kernel: Pipeline,
     /// Pixels of a lane of the kernel.
     pub lane: usize,
-    /// Pixels whose samples lie together in the staging memory; 0 where those of a frame do.
-    pub block: usize,
     /// One for each slot.
     pub binds: Vec<wgpu::BindGroup>,
     pub out: Vec<Outcome>,
@@ -81,6 +79,15 @@ pub(super) fn cubes<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
             ]
         }
     }
+}
+
+/// In what blocks the kernel of a job reads its samples, from memory that the host shares with it.
+pub(super) fn block<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan]) -> Option<Block> {
+    let Work::Stack(stack) = &job.work else { return None };
+    if !engine.shares_memory() || stack.computed.is_some() || !cubes.iter().all(|cube| cube.is_copied(job)) {
+        return None;
+    }
+    stack_wgsl::block::<T>(stack.method, &has(job, stack))
 }
 
 /// Bytes a pixel of all results, and of the widest of them.
@@ -125,8 +132,9 @@ fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
         shared: stack.computed.map_or(0, |c| c.shares.variables),
         levels: stack.levels.count(),
         long: false,
+        doubles: false,
         held: false,
-        block: 0,
+        block: None,
     }
 }
 
@@ -144,23 +152,26 @@ pub(super) fn make<T: Real>(
     let real = size_of::<T>() as u64;
     match &job.work {
         Work::Stack(stack) => {
-            let mut has = Has {
+            let has = Has {
                 long: engine.reads_long(),
+                doubles: engine.has_doubles(),
+                block: block::<T>(engine, job, cubes),
                 held: engine.holds((stack.count() * job.part.len()) as u64),
                 ..has(job, stack)
             };
-            if engine.shares_memory() && stack.computed.is_none() && cubes.iter().all(|cube| cube.is_copied(job)) {
-                has.block = stack_wgsl::block::<T>(stack.method, &has);
-            }
             let (stores, wide) = (has.stores(stack.method), T::DTYPE == DType::F64);
+            let lane = stack_wgsl::pixels_of_lane::<T>(stack.method, &has);
             let on = |yes: bool, binding: Binding| if yes { binding } else { Binding::Absent };
             let mut bindings = vec![Binding::Uniform];
             bindings.extend([Binding::Read; 4]);
             bindings.extend([Binding::Write; 2]);
             bindings.push(on(stores, Binding::Write));
-            bindings.extend([on(wide, Binding::Read); 2]);
+            // The same planes, in other words.
+            let again = has.block.is_some() && lane == 1;
+            bindings.extend([on(wide || again, Binding::Read); 2]);
             bindings.push(on(stores, Binding::Write));
             bindings.push(on(has.shared > 0, Binding::Read));
+            bindings.push(on(again, Binding::Read));
             let raw = match &stack.computed {
                 None => Raw {
                     data: cubes[DATA].as_read(),
@@ -170,7 +181,6 @@ pub(super) fn make<T: Real>(
                 Some(_) => Raw::DECODED,
             };
             let source = stack_wgsl::source::<T>(stack.method, &has, &raw);
-            let lane = stack_wgsl::pixels_of_lane::<T>(stack.method, &has);
             let label = format!("stack of {} {} frames", has.frames, T::DTYPE);
             let kernel = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
             let uniform = buffers.uniform("stack params", bytemuck::bytes_of(&stack_params(stack, pixels)))?;
@@ -202,11 +212,12 @@ pub(super) fn make<T: Real>(
                     Some(p) => [&p.data, &p.variance, &p.mask, &p.shared],
                 };
                 let (reals, info) = (&out[0].buffer, &info.buffer);
-                let bound = [&uniform, data, variance, mask, &rows, reals, info, &keys, data, variance, &ins, shared];
+                let bound =
+                    [&uniform, data, variance, mask, &rows, reals, info, &keys, data, variance, &ins, shared, mask];
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             out.insert(has.reals(), info);
-            Ok(Made { passes, kernel, lane, block: has.block, binds, out, marks })
+            Ok(Made { passes, kernel, lane, binds, out, marks })
         }
         Work::Expr(program) => {
             let mut bindings = vec![Binding::Uniform];
@@ -239,7 +250,7 @@ pub(super) fn make<T: Real>(
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             let out = [Some(data), variance, mask, Some(odd)].into_iter().flatten().collect();
-            Ok(Made { passes: Vec::new(), kernel, lane: 1, block: 0, binds, out, marks: None })
+            Ok(Made { passes: Vec::new(), kernel, lane: 1, binds, out, marks: None })
         }
     }
 }

@@ -11,7 +11,7 @@ use super::network::network;
 use super::{Combine, Keep, Method, Reject, Stack};
 use crate::dtype::DType;
 use crate::kernels::decode::Constants;
-use crate::kernels::{Kernel, prelude};
+use crate::kernels::{Kernel, PAIRS, prelude};
 use crate::real::Real;
 
 /// Most frames whose column is written out: longer lines take a driver's compiler longer than they save.
@@ -39,19 +39,50 @@ pub(crate) struct Has {
     pub levels: usize,
     /// Words of 64 bits are read where four pixels are.
     pub long: bool,
+    /// What is computed from f32 is so in f64: it takes little longer there.
+    pub doubles: bool,
     /// Samples that were in variables are still there: reading them again costs more than variables do.
     pub held: bool,
-    /// Pixels whose samples of all frames lie together; 0 where the samples of a frame do.
-    pub block: usize,
+    /// Samples lie in blocks, not frame after frame.
+    pub block: Option<Block>,
 }
 
-/// Pixels of a block, where samples lie in blocks: as many as a software adapter works on at once. It goes down the frames
-/// for these before it goes on, and from 60 places in turn no processor fetches ahead.
-const BLOCK: usize = 32;
+/// How samples lie in memory that the host shares with a software adapter: block after block of pixels, of each some frames
+/// after the others, of these the pixels of a lane after those of another, and of these frame after frame.
+///
+/// Such an adapter works on the pixels of a block at once, and goes down the frames for these before it goes on; from 60
+/// places in turn no processor fetches ahead. Each of its lanes reads for itself, so that one long read takes hardly more
+/// than a short one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// Pixels of a lane.
+    pub lane: usize,
+    /// Frames whose samples of a lane lie side by side.
+    pub frames: usize,
+}
 
-/// In what blocks a kernel reads samples from memory that the host shares with it; 0 for frame after frame.
-pub(crate) fn block<T: Real>(method: &Method, has: &Has) -> usize {
-    if is_plain::<T>(method, has) { BLOCK } else { 0 }
+impl Block {
+    /// Lanes of a block.
+    pub(crate) const LANES: usize = 8;
+    const OF_QUADS: Block = Block { lane: 4, frames: 2 };
+    const OF_PIXELS: Block = Block { lane: 1, frames: 4 };
+
+    pub(crate) fn pixels(self) -> usize {
+        Self::LANES * self.lane
+    }
+
+    /// Frames that there is room for, where there are so many.
+    pub(crate) fn room(self, frames: usize) -> usize {
+        frames.next_multiple_of(self.frames)
+    }
+}
+
+/// In what blocks the kernel of a method can read its samples.
+pub(crate) fn block<T: Real>(method: &Method, has: &Has) -> Option<Block> {
+    if is_plain::<T>(method, has) {
+        return Some(Block::OF_QUADS);
+    }
+    (T::DTYPE == DType::F32 && !has.stores(method) && has.shared == 0).then_some(Block::OF_PIXELS)
 }
 
 /// What lies in the planes that the shader reads: decoded samples, or the bytes of the files.
@@ -224,7 +255,6 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     line(format_args!("const FRAMES: u32 = {}u;", has.frames));
     line(format_args!("const PASSES: u32 = {}u;", clip.map_or(0, |c| c.passes())));
     line(format_args!("const LEVELS: u32 = {}u;", has.levels));
-    line(format_args!("const BLOCK: u32 = {}u;", has.block));
     for (name, Constants { stored, swap, flip, .. }) in
         [("DATA", raw.data), ("VARIANCE", raw.variance), ("MASK", raw.mask)]
     {
@@ -234,7 +264,9 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     }
     line(format_args!("const SHARED: u32 = {}u;", has.shared));
     line(format_args!("const WEIGHT_PLANE: u32 = {}u;", has.reals() - 1));
-    let suffix = if wide { "lf" } else { "f" };
+    let plain = is_plain::<T>(method, has);
+    // Numbers that are compared with what is computed: of the shaders' type `wide`.
+    let suffix = if wide || (has.doubles && !plain) { "lf" } else { "f" };
     let power = |e: i32| format!("{:e}{suffix}", 2f64.powi(e));
     let bits = |e: i32| if wide { ((e + 1023) as u32) << 20 } else { ((e + 127) as u32) << 23 };
     line(format_args!("const FAINTEST: u32 = {}u;", if wide { 1 << 20 } else { 1 << 23 }));
@@ -243,22 +275,34 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         line(format_args!("const MOST{name}: u32 = {}u;", bits(most)));
     }
     for (name, (least, most)) in [("VALUE", ends.values), ("WEIGHT", ends.variances)] {
-        line(format_args!("const LEAST_{name}: real = {};", power(least)));
-        line(format_args!("const MOST_{name}: real = {};", power(most)));
+        line(format_args!("const LEAST_{name}: wide = {};", power(least)));
+        line(format_args!("const MOST_{name}: wide = {};", power(most)));
     }
-    line(format_args!("const FAINT_SQUARES: real = {};", power(ends.squares)));
-    line(format_args!("const SLACK: real = {};", power(ends.slack)));
+    line(format_args!("const FAINT_SQUARES: wide = {};", power(ends.squares)));
+    line(format_args!("const SLACK: wide = {};", power(ends.slack)));
     let top = if wide { format!("{:e}lf", f64::MAX) } else { format!("{:e}f", f64::from(f32::MAX)) };
     line(format_args!("const TOP: real = {top};"));
-    if is_plain::<T>(method, has) {
+    if plain {
         out.push_str(include_str!("../../../shaders/stored.wgsl"));
-        out.push_str("alias real = f32;\n");
+        out.push_str("alias real = f32;\nalias wide = f32;\n");
         out.push_str(include_str!("../../../shaders/stack_job.wgsl"));
-        quads(raw, has.long, &mut out);
+        out.push_str(if has.doubles {
+            include_str!("../../../shaders/quads_f64.wgsl")
+        } else {
+            include_str!("../../../shaders/quads_f32.wgsl")
+        });
+        out.push_str(include_str!("../../../shaders/fours.wgsl"));
         out.push_str(include_str!("../../../shaders/stack_plain.wgsl"));
+        each_quad(raw, has, &mut out);
         return out;
     }
     out.push_str(&prelude::<T>());
+    if has.doubles && !wide {
+        out.push_str(include_str!("../../../shaders/stack_f64.wgsl"));
+    } else {
+        out.push_str(PAIRS);
+        out.push_str(include_str!("../../../shaders/stack_pair.wgsl"));
+    }
     out.push_str(Stack::<T>::WGSL);
     if has.shared > 0 {
         let real = if wide { "f64" } else { "f32" };
@@ -267,16 +311,18 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     } else {
         out.push_str("fn shared_at(i: u32) -> real { return real(0); }\n");
     }
+    let samples = Samples { frames: has.frames, blocks: has.block.is_some() };
+    samples.places(raw, has, &mut out);
     let straight_line = method.sorts() && !has.stores(method);
     if straight_line {
-        straight(has.frames, &mut out);
+        straight(samples, &mut out);
     } else if method.sorts() {
         out.push_str(include_str!("../../../shaders/stack_column.wgsl"));
     } else {
         // Called by nothing that runs.
         out.push_str(NO_COLUMN);
     }
-    each_sample(if straight_line && has.held { has.frames } else { 0 }, &mut out);
+    samples.each(straight_line && has.held, &mut out);
     out
 }
 
@@ -295,59 +341,198 @@ fn each_limit(pixel: u32) {}
 fn each_equal(pixel: u32) {}
 ";
 
-/// Four numbers of a plane at once, from as many words as they take.
-fn quads(raw: &Raw, long: bool, out: &mut String) {
-    let planes = [("data", raw.data, "f32_bits"), ("variance", raw.variance, "f32_bits"), ("mask", raw.mask, "masks")];
-    let (two, four) = if long { ("u64", "vec2<u64>") } else { ("vec2<u32>", "vec4<u32>") };
-    out.push_str(if long {
-        "fn two(w: u64) -> vec2<u32> { return vec2<u32>(u32(w), u32(w >> 32u)); }\n\
-         fn four(w: vec2<u64>) -> vec4<u32> { return vec4<u32>(u32(w.x), u32(w.x >> 32u), u32(w.y), u32(w.y >> 32u)); }\n"
-    } else {
-        "fn two(w: vec2<u32>) -> vec2<u32> { return w; }\nfn four(w: vec4<u32>) -> vec4<u32> { return w; }\n"
-    });
-    for (k, (name, constants, convert)) in planes.into_iter().enumerate() {
-        let (words, numbers) = match (constants.stored.size(), constants.swap) {
-            (1, _) => ("u32", "quarters(WORDS)"),
-            (2, false) => (two, "halves(two(WORDS), false)"),
-            (2, true) => (two, "halves(two(WORDS), true)"),
-            (_, false) => (four, "four(WORDS)"),
-            (_, true) => (four, "swap_words(four(WORDS))"),
-        };
-        let upper = name.to_uppercase();
-        let numbers = numbers.replace("WORDS", &format!("{name}_words[i]"));
-        let _ = writeln!(out, "@group(0) @binding({}) var<storage, read> {name}_words: array<{words}>;", k + 1);
-        let _ = writeln!(
-            out,
-            "fn {name}_quad(i: u32) -> vec4<u32> {{ return {convert}({numbers}, {upper}_STORED, {upper}_FLIP); }}"
-        );
-    }
-}
-
-/// The pass over all samples: so many one after the other, or a loop.
-fn each_sample(straight: usize, out: &mut String) {
+/// Buffers of words that hold four numbers of a plane each, or two times four, and what makes 32 bits of four: `NAME_words` and
+/// `NAME_four`. Returns for each plane what makes them of its words `NAME`; two of that where there are two times four.
+fn words(
+    raw: &Raw,
+    has: &Has,
+    bindings: [usize; 3],
+    twice: bool,
+    out: &mut String,
+) -> Vec<(&'static str, [String; 2])> {
     let mut line = |text: std::fmt::Arguments<'_>| {
         let _ = out.write_fmt(text);
         out.push('\n');
     };
-    let numbers = "data_at(i), variance_at(i), mask_at(i)";
-    line(format_args!("fn each_sample(pixel: u32) {{"));
-    for k in 0..straight {
-        // As `grade_all` has it, so that a compiler sees that it is the same.
-        let numbers = numbers.replace("(i)", &format!("(pixel + {k}u * params.pixels)"));
-        line(format_args!("    take(pixel + {k}u * params.pixels, {k}u, {numbers});"));
+    let long = has.long;
+    line(format_args!("fn one(w: u32) -> u32 {{ return w; }}"));
+    if long {
+        line(format_args!("fn two(w: u64) -> vec2<u32> {{ return vec2<u32>(u32(w), u32(w >> 32u)); }}"));
+        line(format_args!("fn four(w: vec2<u64>) -> vec4<u32> {{ return vec4<u32>(two(w.x), two(w.y)); }}"));
+    } else {
+        line(format_args!("fn two(w: vec2<u32>) -> vec2<u32> {{ return w; }}"));
+        line(format_args!("fn four(w: vec4<u32>) -> vec4<u32> {{ return w; }}"));
     }
-    if straight == 0 {
-        line(format_args!("    var i = pixel;"));
-        line(format_args!("    for (var f = 0u; f < FRAMES; f++) {{"));
-        line(format_args!("        take(i, f, {numbers});"));
-        line(format_args!("        i += params.pixels;"));
-        line(format_args!("    }}"));
+    let planes = [
+        ("data", raw.data, "f32_bits", true),
+        ("variance", raw.variance, "f32_bits", has.variance),
+        ("mask", raw.mask, "masks", has.mask),
+    ];
+    let mut reads = Vec::new();
+    for (binding, (name, constants, convert, _)) in bindings.into_iter().zip(planes).filter(|(_, plane)| plane.3) {
+        let size = constants.stored.size();
+        let (once, double, halves) = match (size, long) {
+            (1, _) => ("u32", "vec2<u32>", [".x", ".y"]),
+            (2, true) => ("u64", "vec2<u64>", [".x", ".y"]),
+            (2, false) => ("vec2<u32>", "vec4<u32>", [".xy", ".zw"]),
+            (_, true) => ("vec2<u64>", "vec4<u64>", [".xy", ".zw"]),
+            // There is no longer vector.
+            (_, false) => ("vec4<u32>", "array<vec4<u32>, 2>", ["[0]", "[1]"]),
+        };
+        let numbers = match (size, constants.swap) {
+            (1, _) => "quarters(one(w))".to_string(),
+            (2, swap) => format!("halves(two(w), {swap})"),
+            (_, false) => "four(w)".to_string(),
+            (_, true) => "swap_words(four(w))".to_string(),
+        };
+        let (upper, words) = (name.to_uppercase(), if twice { double } else { once });
+        line(format_args!("@group(0) @binding({binding}) var<storage, read> {name}_words: array<{words}>;"));
+        line(format_args!("fn {name}_four(w: {once}) -> vec4<u32> {{"));
+        line(format_args!("    return {convert}({numbers}, {upper}_STORED, {upper}_FLIP);"));
+        line(format_args!("}}"));
+        let parts = if twice { halves } else { [""; 2] };
+        reads.push((name, parts.map(|part| format!("{name}_four({name}{part})"))));
     }
-    line(format_args!("}}"));
+    reads
+}
+
+/// The passes over all samples of a quad.
+fn each_quad(raw: &Raw, has: &Has, out: &mut String) {
+    let reads = words(raw, has, [1, 2, 3], has.block.is_some(), out);
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        let _ = out.write_fmt(text);
+        out.push('\n');
+    };
+    let of = |part: usize| reads.iter().map(|(_, parts)| parts[part].as_str()).collect::<Vec<_>>().join(", ");
+    let words: String = reads.iter().map(|(name, _)| format!("let {name} = {name}_words[i]; ")).collect();
+    for name in ["first", "best"] {
+        line(format_args!("fn each_{name}(quad: u32) {{"));
+        if let Some(block) = has.block {
+            let (groups, lanes, together) = (has.frames.div_ceil(block.frames), Block::LANES, block.frames);
+            line(format_args!("    var i = quad / {lanes}u * {}u + quad % {lanes}u;", groups * lanes));
+            line(format_args!("    for (var f = 0u; f < {}u; f += {together}u) {{", has.frames / together * together));
+            line(format_args!("        {words}"));
+            line(format_args!("        take_{name}(f, {});", of(0)));
+            line(format_args!("        take_{name}(f + 1u, {});", of(1)));
+            line(format_args!("        i += {lanes}u;"));
+            line(format_args!("    }}"));
+            if has.frames % together == 1 {
+                line(format_args!("    {words}"));
+                line(format_args!("    take_{name}({}u, {});", has.frames - 1, of(0)));
+            }
+        } else {
+            line(format_args!("    var i = quad;"));
+            line(format_args!("    for (var f = 0u; f < FRAMES; f++) {{"));
+            line(format_args!("        {words}"));
+            line(format_args!("        take_{name}(f, {});", of(0)));
+            line(format_args!("        i += params.pixels / 4u;"));
+            line(format_args!("    }}"));
+        }
+        line(format_args!("}}"));
+    }
+}
+
+/// How the samples of a pixel are read.
+#[derive(Clone, Copy)]
+struct Samples {
+    frames: usize,
+    blocks: bool,
+}
+
+impl Samples {
+    /// Frames that are read at once.
+    const TOGETHER: usize = Block::OF_PIXELS.frames;
+
+    /// Where samples are, and in blocks those of four frames at once.
+    fn places(self, raw: &Raw, has: &Has, out: &mut String) {
+        if !self.blocks {
+            out.push_str("fn first_of(pixel: u32) -> u32 { return pixel; }\n");
+            out.push_str("fn after(i: u32, frame: u32) -> u32 { return i + params.pixels; }\n");
+            return;
+        }
+        let (lanes, together) = (Block::LANES, Self::TOGETHER);
+        let groups = lanes * self.frames.div_ceil(together);
+        out.push_str(include_str!("../../../shaders/fours.wgsl"));
+        let present = words(raw, has, [8, 9, 12], false, out);
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            let _ = out.write_fmt(text);
+            out.push('\n');
+        };
+        for name in ["data", "variance", "mask"] {
+            line(format_args!("fn {name}_group(i: u32) -> vec4<u32> {{"));
+            match present.iter().find(|(of, _)| *of == name) {
+                Some((_, [read, _])) => line(format_args!("    let {name} = {name}_words[i]; return {read};")),
+                None => line(format_args!("    return vec4<u32>(0u);")),
+            }
+            line(format_args!("}}"));
+        }
+        line(format_args!(
+            "fn group_of(pixel: u32) -> u32 {{ return pixel / {lanes}u * {groups}u + pixel % {lanes}u; }}"
+        ));
+        line(format_args!("fn first_of(pixel: u32) -> u32 {{ return {together}u * group_of(pixel); }}"));
+        line(format_args!("fn after(i: u32, frame: u32) -> u32 {{"));
+        let (last, step) = (together - 1, together * (lanes - 1) + 1);
+        line(format_args!("    return i + select(1u, {step}u, frame % {together}u == {last}u);"));
+        line(format_args!("}}"));
+    }
+
+    /// What must be said before sample `k`, and its number in each plane. As it is said twice, a compiler sees that it is the
+    /// same.
+    fn read(self, k: usize) -> (String, [String; 3]) {
+        let names = ["data", "variance", "mask"];
+        if !self.blocks {
+            return (String::new(), names.map(|name| format!("{name}_at(pixel + {k}u * params.pixels)")));
+        }
+        let (group, part) = (k / Self::TOGETHER, k % Self::TOGETHER);
+        let one =
+            |name: &str| format!("let {name}{group} = {name}_group(group_of(pixel) + {}u); ", group * Block::LANES);
+        let before = if part == 0 { names.map(one).concat() } else { String::new() };
+        (before, names.map(|name| format!("{name}{group}.{}", ["x", "y", "z", "w"][part])))
+    }
+
+    /// The pass over all samples: one after the other, or a loop.
+    fn each(self, straight: bool, out: &mut String) {
+        let mut line = |text: std::fmt::Arguments<'_>| {
+            let _ = out.write_fmt(text);
+            out.push('\n');
+        };
+        line(format_args!("fn each_sample(pixel: u32) {{"));
+        if straight {
+            for k in 0..self.frames {
+                let (before, numbers) = self.read(k);
+                line(format_args!("    {before}take(pixel + {k}u * params.pixels, {k}u, {});", numbers.join(", ")));
+            }
+        } else if self.blocks {
+            let (lanes, together) = (Block::LANES, Self::TOGETHER);
+            let four = |line: &mut dyn FnMut(std::fmt::Arguments<'_>), frame: &str, n: usize| {
+                line(format_args!("    let d = data_group(i); let v = variance_group(i); let m = mask_group(i);"));
+                for (part, k) in ["x", "y", "z", "w"].into_iter().zip(0..n) {
+                    line(format_args!("    take(0u, {frame} + {k}u, d.{part}, v.{part}, m.{part});"));
+                }
+            };
+            let whole = self.frames / together * together;
+            line(format_args!("    var i = group_of(pixel);"));
+            line(format_args!("    for (var f = 0u; f < {whole}u; f += {together}u) {{"));
+            four(&mut line, "f", together);
+            line(format_args!("    i += {lanes}u;"));
+            line(format_args!("    }}"));
+            if whole < self.frames {
+                four(&mut line, &format!("{whole}u"), self.frames - whole);
+            }
+        } else {
+            line(format_args!("    var i = pixel;"));
+            line(format_args!("    for (var f = 0u; f < FRAMES; f++) {{"));
+            line(format_args!("        take(i, f, data_at(i), variance_at(i), mask_at(i));"));
+            line(format_args!("        i += params.pixels;"));
+            line(format_args!("    }}"));
+        }
+        line(format_args!("}}"));
+    }
 }
 
 /// The column in variables.
-fn straight(n: usize, out: &mut String) {
+fn straight(samples: Samples, out: &mut String) {
+    let n = samples.frames;
     let mut line = |text: std::fmt::Arguments<'_>| {
         let _ = out.write_fmt(text);
         out.push('\n');
@@ -361,13 +546,18 @@ fn straight(n: usize, out: &mut String) {
     line(format_args!("    bits_in = (bits_in & ~(1u << frame)) | (select(0u, 1u, is) << frame);"));
     line(format_args!("}}"));
     line(format_args!("fn none_in() {{ bits_in = 0u; }}"));
-    for (name, read) in [("grade_all", "grade"), ("refill", "key_at")] {
-        line(format_args!("fn {name}(pixel: u32) {{"));
-        for k in 0..n {
-            line(format_args!("    v{k} = {read}(pixel + {k}u * params.pixels, {k}u);"));
-        }
-        line(format_args!("}}"));
+    line(format_args!("fn grade_all(pixel: u32) {{"));
+    for k in 0..n {
+        let (before, numbers) = samples.read(k);
+        line(format_args!("    {before}v{k} = grade(pixel + {k}u * params.pixels, {k}u, {});", numbers.join(", ")));
     }
+    line(format_args!("}}"));
+    line(format_args!("fn refill(pixel: u32) {{"));
+    for k in 0..n {
+        let (before, [data, ..]) = samples.read(k);
+        line(format_args!("    {before}v{k} = key_of(value_of({data}, {k}u));"));
+    }
+    line(format_args!("}}"));
     line(format_args!("fn keep(pixel: u32) -> u32 {{"));
     for k in 0..n {
         line(format_args!("    v{k} = select(TOP, v{k}, is_in(0u, {k}u));"));
