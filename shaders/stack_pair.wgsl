@@ -1,6 +1,7 @@
 // Numbers of a stack as pairs of `real`: what it takes beside pair.wgsl. The same of f64: stack_f64.wgsl.
 
 alias wide = real;
+alias part = real;
 
 fn exact(x: real) -> Pair { return Pair(x, real(0)); }
 
@@ -27,6 +28,13 @@ fn minus(a: Pair, b: Pair) -> Pair { return pair_sum(Pair(a.hi, a.lo - b.lo), Pa
 // y - c.
 fn apart(y: real, c: Pair) -> Pair {
     return settled(pair_add(Pair(y, -c.lo), -c.hi));
+}
+
+// s * d + z; scale and zero come as the pairs (s.x, s.y) and (s.z, s.w).
+fn affine(d: real, s: vec4<real>) -> Pair {
+    let p = product(d, s.x);
+    let sum = pair_add(Pair(p.hi, p.lo + d * s.y), s.z);
+    return Pair(sum.hi, sum.lo + s.w);
 }
 
 fn scaled(x: real, by: vec2<real>) -> Pair {

@@ -22,7 +22,7 @@ pub(crate) fn prelude<T: Real>() -> String {
     [prelude, include_str!("../../shaders/stored.wgsl")].concat()
 }
 
-/// Sums and products as pairs of `T`.
+/// Sums and products as pairs of what the shader calls `part`.
 pub(crate) const PAIRS: &str = include_str!("../../shaders/pair.wgsl");
 
 /// What both engines need of a kernel.

@@ -248,7 +248,7 @@ impl GpuEngine {
     }
 
     /// Whether shaders should compute in f64 what they read as f32: a software driver does it in wider vectors, where pairs of
-    /// f32 take ten times as many instructions.
+    /// f32 take five times as many instructions.
     fn has_doubles(&self) -> bool {
         self.is_software() && self.f64()
     }

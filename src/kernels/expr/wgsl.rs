@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Arg, Expr, MaskArg, MaskOp, One, Program, Slot, Step, Two};
 use crate::dtype::DType;
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, PAIRS};
 use crate::real::Real;
 
 /// Whole powers to this one are written as products; for results in f64, in which each rounding counts, to the other.
@@ -74,10 +74,10 @@ pub(crate) fn source<T: Real>(program: &Program, f64: bool, target: Target) -> S
         out.push_str(include_str!("../../../shaders/expr_f64.wgsl"));
     } else {
         // Pairs of f32: what they are made of, without the planes of a stack.
-        out.push_str("alias real = f32;\nconst SPLIT: real = 4097.0;\n");
-        out.push_str("fn opaque(x: real) -> real { return bitcast<f32>(bitcast<u32>(x) ^ params.opaque_zero); }\n");
+        out.push_str("alias part = f32;\nconst SPLIT: part = 4097.0;\n");
+        out.push_str("fn opaque(x: part) -> part { return bitcast<f32>(bitcast<u32>(x) ^ params.opaque_zero); }\n");
         out.push_str(include_str!("../../../shaders/expr_pair.wgsl"));
-        out.push_str(include_str!("../../../shaders/pair.wgsl"));
+        out.push_str(PAIRS);
     }
     out.push_str(Expr::<T>::WGSL);
     out.push_str(match target {

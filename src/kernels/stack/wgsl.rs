@@ -286,11 +286,12 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         out.push_str(include_str!("../../../shaders/stored.wgsl"));
         out.push_str("alias real = f32;\nalias wide = f32;\n");
         out.push_str(include_str!("../../../shaders/stack_job.wgsl"));
-        out.push_str(if has.doubles {
-            include_str!("../../../shaders/quads_f64.wgsl")
+        if has.doubles {
+            out.push_str(include_str!("../../../shaders/quads_f64.wgsl"));
         } else {
-            include_str!("../../../shaders/quads_f32.wgsl")
-        });
+            out.push_str(PAIRS);
+            out.push_str(include_str!("../../../shaders/quads_f32.wgsl"));
+        }
         out.push_str(include_str!("../../../shaders/fours.wgsl"));
         out.push_str(include_str!("../../../shaders/stack_plain.wgsl"));
         each_quad(raw, has, &mut out);
@@ -355,7 +356,6 @@ fn words(
         out.push('\n');
     };
     let long = has.long;
-    line(format_args!("fn one(w: u32) -> u32 {{ return w; }}"));
     if long {
         line(format_args!("fn two(w: u64) -> vec2<u32> {{ return vec2<u32>(u32(w), u32(w >> 32u)); }}"));
         line(format_args!("fn four(w: vec2<u64>) -> vec4<u32> {{ return vec4<u32>(two(w.x), two(w.y)); }}"));
@@ -380,7 +380,7 @@ fn words(
             (_, false) => ("vec4<u32>", "array<vec4<u32>, 2>", ["[0]", "[1]"]),
         };
         let numbers = match (size, constants.swap) {
-            (1, _) => "quarters(one(w))".to_string(),
+            (1, _) => "quarters(w)".to_string(),
             (2, swap) => format!("halves(two(w), {swap})"),
             (_, false) => "four(w)".to_string(),
             (_, true) => "swap_words(four(w))".to_string(),
