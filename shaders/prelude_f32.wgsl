@@ -13,16 +13,6 @@ fn opaque(x: real) -> real {
 // A number as it was stored, by its bits: WGSL may assume away NaN and infinities that it could compare.
 alias Number = u32;
 
-fn data_at(i: u32) -> Number {
-    return f32_bits_of(stored(data_bits[holder(i, DATA_STORED)], i, DATA_STORED, DATA_SWAP), DATA_STORED, DATA_FLIP);
-}
-
-fn variance_at(i: u32) -> Number {
-    if !VARIANCE { return 0u; }
-    return f32_bits_of(
-        stored(variance_bits[holder(i, VARIANCE_STORED)], i, VARIANCE_STORED, VARIANCE_SWAP), VARIANCE_STORED, VARIANCE_FLIP);
-}
-
 fn real_of(n: Number) -> real { return bitcast<f32>(n); }
 fn is_finite(n: Number) -> bool { return (n & 0x7f800000u) != 0x7f800000u; }
 fn is_below(n: Number) -> bool { return n > 0x80000000u && n <= 0xff800000u; }

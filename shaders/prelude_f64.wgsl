@@ -1,10 +1,6 @@
-// Compute type f64, on adapters that have it. The same planes are bound twice: as f64, and as words, in which NaN and
-// infinities are seen; WGSL may assume away what it could compare.
+// Compute type f64, on adapters that have it.
 
 alias real = f64;
-
-@group(0) @binding(8) var<storage, read> data: array<f64>;
-@group(0) @binding(9) var<storage, read> variance: array<f64>;
 
 // 2^27 + 1: splits 53 digits in two.
 const SPLIT: real = 134217729.0lf;
@@ -14,15 +10,8 @@ fn opaque(x: real) -> real {
     return select(x, -x, params.opaque_zero != 0u);
 }
 
-// A number, and its lower and upper word.
+// A number, and its lower and upper word, in which NaN and infinities are seen: WGSL may assume away what it could compare.
 struct Number { value: f64, low: u32, high: u32 }
-
-fn data_at(i: u32) -> Number { return Number(data[i], data_bits[2u * i], data_bits[2u * i + 1u]); }
-
-fn variance_at(i: u32) -> Number {
-    if !VARIANCE { return Number(real(0), 0u, 0u); }
-    return Number(variance[i], variance_bits[2u * i], variance_bits[2u * i + 1u]);
-}
 
 fn real_of(n: Number) -> real { return n.value; }
 fn is_finite(n: Number) -> bool { return (n.high & 0x7ff00000u) != 0x7ff00000u; }

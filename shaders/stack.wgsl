@@ -11,18 +11,14 @@
 //   keep, fill         only samples that are in stay in the column (others are TOP), or are put into it anew
 //   sort, at           the column in order, the k-th
 //   each_sum, each_square, each_limit, each_equal      visit_... below for every place of the column
-//   each_sample        take below for every sample, frame after frame
-//   first_of, after    where the first sample of a pixel is, and the next after that of a frame
 //
-// Samples are read as Numbers (see the prelude), from planes of decoded ones or straight from the bytes of the files. What is
-// made of them are Pairs: stack_pair.wgsl, or stack_f64.wgsl.
+// Samples are read as Numbers (see the prelude), decoded ones or straight from the bytes of the files; from where, and in what
+// order they lie, is said by planes.wgsl or texels_of_pixels.wgsl. What is made of them are Pairs: stack_pair.wgsl, or
+// stack_f64.wgsl.
 //
 // Numbers beyond the ranges below are in no danger of being wrong: their pixels are only marked as odd, and computed anew
 // by the host.
 
-@group(0) @binding(1) var<storage, read> data_bits: array<u32>;
-@group(0) @binding(2) var<storage, read> variance_bits: array<u32>;
-@group(0) @binding(3) var<storage, read> mask: array<u32>;
 // Planes, one after the other: data, variance, then as asked for scatter, ratio, weight.
 @group(0) @binding(5) var<storage, read_write> out_reals: array<real>;
 
@@ -40,11 +36,6 @@ fn count(n: u32) -> wide { return wide(n); }
 
 fn over(bits: u32, forbidden: u32) -> u32 {
     return select(0u, 1u, (bits & forbidden) != 0u);
-}
-
-fn mask_at(i: u32) -> u32 {
-    if MASK { return mask_of(stored(mask[holder(i, MASK_STORED)], i, MASK_STORED, MASK_SWAP), MASK_STORED, MASK_FLIP); }
-    return 0u;
 }
 
 // How many levels do not admit all of these bits.

@@ -1,8 +1,7 @@
 // Stack, plain: means and sums with their propagated variance, nothing rejected, of samples with variances and masks. A lane
 // has four pixels, so that it reads and writes four words at a time. Rules and results are those of stack.wgsl, whose
-// bindings and constants these are; the twin: cpu/plain.rs. Sums are Wide: quads_f32.wgsl or quads_f64.wgsl. How samples are
-// read is written out by src/kernels/stack/wgsl.rs for the types that they are stored as, and for the order that they lie in:
-//   each_first, each_best      take_first and take_best below for every frame
+// bindings and constants these are; the twin: cpu/plain.rs. Sums are Wide: quads_f32.wgsl or quads_f64.wgsl. Where samples
+// are, and what makes numbers of them, is said by texels.wgsl, or written out for buffers by src/kernels/stack/wgsl.rs.
 
 @group(0) @binding(5) var<storage, read_write> out_reals: array<vec4<f32>>;
 
@@ -109,6 +108,22 @@ fn take_best(frame: u32, d: vec4<u32>, v: vec4<u32>, m: vec4<u32>) {
     good = select(good, NOTHING, better);
     bits = select(bits, NOTHING, better);
     add_up(value_of(d, frame), weight_of(v, frame), m, (level == best) & (level != UNUSABLE));
+}
+
+fn each_first(quad: u32) {
+    var i = first_four(quad);
+    for (var f = 0u; f < FRAMES; f++) {
+        take_first(f, data_four(i), variance_four(i), mask_four(i));
+        i = next_four(i);
+    }
+}
+
+fn each_best(quad: u32) {
+    var i = first_four(quad);
+    for (var f = 0u; f < FRAMES; f++) {
+        take_best(f, data_four(i), variance_four(i), mask_four(i));
+        i = next_four(i);
+    }
 }
 
 @compute @workgroup_size(64)

@@ -122,15 +122,12 @@ mod tests {
                         weights: errors == Errors::Both,
                         shared: if errors == Errors::Both { 2 } else { 0 },
                         levels: if on { 7 } else { 3 },
-                        long: false,
                         doubles: false,
-                        held: false,
                         block: None,
                     };
                     let what = format!("{method:?} {has:?}");
                     // As a software adapter has it, and one that is less able.
-                    let soft = Has { long: true, doubles: true, held: true, ..has };
-                    for has in [has, soft, Has { long: false, held: false, ..soft }] {
+                    for has in [has, Has { doubles: true, ..has }] {
                         let in_blocks = Has { block: block::<f32>(&method, &has), ..has };
                         for raw in [Raw::DECODED, raw_bytes()] {
                             for text in [

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::run::Buffers;
+use super::samples::Samples;
 use super::upload::{CubePlan, Sample};
 use super::{Binding, GpuEngine, Pipeline};
 use crate::Result;
@@ -72,7 +73,7 @@ pub(super) fn make<T: Real>(
     stack: &Stacking<'_>,
     computed: &Computed<'_>,
     pixels: usize,
-    samples: &[wgpu::Buffer],
+    samples: &[Samples],
     odd: &wgpu::Buffer,
     buffers: &mut Buffers<'_>,
 ) -> Result<(Planes, Vec<Pass>)> {
@@ -118,22 +119,11 @@ pub(super) fn make<T: Real>(
         let table = buffers.filled("slots", bytemuck::cast_slice(&table))?;
         let label = format!("frames {}", T::DTYPE);
         let pipeline = engine.pipeline_of(source.clone(), label, "main", &bindings, &[], || source)?;
-        let bind = engine.bind(
-            &pipeline,
-            &[
-                &uniform,
-                &samples[0],
-                &samples[1],
-                &samples[1],
-                &samples[2],
-                &planes.data,
-                &planes.variance,
-                &planes.mask,
-                odd,
-                &table,
-                &planes.shared,
-            ],
-        )?;
+        let [narrow, wide, mask] = [0, 1, 2].map(|c: usize| samples[c].resource());
+        let mut bound = vec![uniform.as_entire_binding(), narrow, wide.clone(), wide, mask];
+        let rest = [&planes.data, &planes.variance, &planes.mask, odd, &table, &planes.shared];
+        bound.extend(rest.map(wgpu::Buffer::as_entire_binding));
+        let bind = engine.bind(&pipeline, &bound)?;
         passes.push(Pass { pipeline, bind, frames });
     }
     Ok((planes, passes))

@@ -7,6 +7,7 @@ mod inject;
 #[cfg(feature = "cli")]
 mod limits;
 mod run;
+mod samples;
 mod upload;
 mod work;
 
@@ -27,7 +28,7 @@ use crate::tiles::{Job, Work};
 use crate::{DType, Error, Result};
 
 /// What an adapter may have that makes a difference.
-const OF_USE: Features = Features::SHADER_F64.union(Features::MAPPABLE_PRIMARY_BUFFERS).union(Features::SHADER_INT64);
+const OF_USE: Features = Features::SHADER_F64.union(Features::MAPPABLE_PRIMARY_BUFFERS);
 
 /// An adapter, its device and queue.
 pub struct GpuEngine {
@@ -40,14 +41,9 @@ pub struct GpuEngine {
     pool: Arc<rayon::ThreadPool>,
     /// Computes the pixels that are not for the device.
     twin: CpuEngine,
-    /// Jobs of so many samples are worth a shader that holds them.
-    holds_from: u64,
     /// Those that were used last, by all that they depend on, each with the moment of its last use.
     pipelines: Mutex<HashMap<String, (Pipeline, u64)>>,
 }
-
-/// Samples of a job from which a software adapter gains more by a longer shader than it takes to compile it.
-const SAMPLES_WORTH_HOLDING: u64 = 64 << 20;
 
 /// Most pipelines that are kept: on a software adapter one can take 100 MB.
 const PIPELINES: usize = 32;
@@ -208,7 +204,6 @@ impl GpuEngine {
             inject: inject::Inject::new(),
             twin: CpuEngine::of(pool.clone()),
             pool,
-            holds_from: SAMPLES_WORTH_HOLDING,
             pipelines: Mutex::default(),
         })
     }
@@ -241,22 +236,10 @@ impl GpuEngine {
         self.device.features().contains(Features::SHADER_F64)
     }
 
-    /// Whether shaders should read words of 64 bits: a software driver reads word by word, each lane for itself, and takes as
-    /// long for one of 32.
-    fn reads_long(&self) -> bool {
-        self.is_software() && self.device.features().contains(Features::SHADER_INT64)
-    }
-
     /// Whether shaders should compute in f64 what they read as f32: a software driver does it in wider vectors, where pairs of
     /// f32 take five times as many instructions.
     fn has_doubles(&self) -> bool {
         self.is_software() && self.f64()
-    }
-
-    /// Whether shaders should hold samples rather than read them again, in a job of so many: a software driver reads slowly,
-    /// and spills to its own stack.
-    fn holds(&self, samples: u64) -> bool {
-        self.is_software() && samples >= self.holds_from
     }
 
     /// Why it cannot do this job in `T`, if it cannot.
@@ -356,30 +339,32 @@ struct Pipeline {
     absent: Arc<[bool]>,
 }
 
-/// What a shader does with a buffer.
+/// What a shader does with a buffer, or that it reads a texture of words.
 #[derive(Clone, Copy)]
 enum Binding {
     Uniform,
     Read,
     Write,
+    Texture(wgpu::TextureFormat),
     /// There is none of this number.
     Absent,
 }
 
 impl Binding {
     fn layout(self, binding: u32) -> Option<wgpu::BindGroupLayoutEntry> {
+        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
         let ty = match self {
             Binding::Absent => return None,
-            Binding::Uniform => wgpu::BufferBindingType::Uniform,
-            Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
-            Binding::Write => wgpu::BufferBindingType::Storage { read_only: false },
+            Binding::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+            Binding::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+            Binding::Write => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+            Binding::Texture(format) => wgpu::BindingType::StorageTexture {
+                access: wgpu::StorageTextureAccess::ReadOnly,
+                format,
+                view_dimension: wgpu::TextureViewDimension::D2,
+            },
         };
-        Some(wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-            count: None,
-        })
+        Some(wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None })
     }
 }
 
@@ -466,45 +451,6 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(stacks(engine), stacks(alone));
-    }
-
-    #[test]
-    fn samples_that_are_held_are_those_that_are_read_again() {
-        let Some(engine) = engine() else { return };
-        let mut holding = GpuEngine::new(None, 0).expect("the same adapter");
-        holding.holds_from = 0;
-        let stacks = |engine: GpuEngine| {
-            let engine = Engine::Gpu(Box::new(engine));
-            let clip = crate::Clip::default();
-            let cases = [
-                (crate::Reject::SigClip(clip), crate::Combine::Mean),
-                (crate::Reject::MinMax { nlow: 1, nhigh: 1 }, crate::Combine::Sum),
-                (crate::Reject::VarClip(clip), crate::Combine::Median),
-            ];
-            cases.map(|(reject, combine)| {
-                let masked = (0..7u16).map(|k| {
-                    let of = |(y, x): (usize, usize)| (y * 31 + x * 17 + usize::from(k) * 29) % 101;
-                    let data = ndarray::Array2::from_shape_fn((37, 53), |at| match of(at) {
-                        0 => f32::NAN,
-                        1..4 => 900.0,
-                        other => 100.0 + other as f32 / 7.0,
-                    });
-                    let variance = data.mapv(|v| 20.0 + v / 90.0);
-                    let mask = ndarray::Array2::from_shape_fn((37, 53), |at| u16::from(of(at) == 50));
-                    let frame = NDAstroData::new(data).with_variance(variance).and_then(|f| f.with_mask(mask));
-                    frame.expect("of the same shape")
-                });
-                let (result, stats) =
-                    Stack::new(masked).reject(reject).combine(combine).eval(&engine).expect("it works");
-                assert!(stats.warnings.is_empty(), "{stats:?}");
-                let nd = &result[0];
-                let (variance, mask) = (nd.variance().expect("in memory"), nd.mask().expect("in memory"));
-                [nd.data().expect("in memory"), variance.expect("propagated"), mask.expect("joined")]
-                    .map(|p| p.to_f64().mapv(f64::to_bits))
-            })
-        };
-        let held = stacks(holding);
-        assert_eq!(held, stacks(engine));
     }
 
     #[cfg(feature = "cli")]

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use wgpu::BufferUsages as Usage;
 
 use super::clock::{self, Clock};
+use super::samples::{self, Samples};
 use super::upload::{CubePlan, stage};
 use super::work::{self, Outcome, result_len};
 use super::{Binding, GpuEngine, Pipeline, frames};
@@ -71,7 +72,7 @@ pub(crate) struct Run<'a, T: Real> {
     pixels: usize,
     cubes: Vec<CubePlan>,
     /// One for each cube; none where staging memory is read itself.
-    raw: Vec<wgpu::Buffer>,
+    raw: Vec<Samples>,
     groups: Vec<Group>,
     /// Those that compute frames.
     passes: Vec<frames::Pass>,
@@ -112,6 +113,29 @@ impl Buffers<'_> {
                 size,
                 usage,
                 mapped_at_creation: mapped,
+            })
+        })
+    }
+
+    /// For a shader to read.
+    pub(super) fn texture(
+        &mut self,
+        label: &str,
+        width: usize,
+        height: usize,
+        format: wgpu::TextureFormat,
+    ) -> Result<wgpu::Texture> {
+        self.bytes += (width * height) as u64 * u64::from(format.block_copy_size(None).unwrap_or_default());
+        self.engine.scoped(label, || {
+            self.engine.device.create_texture(&wgpu::TextureDescriptor {
+                label: Some(label),
+                size: wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 },
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format,
+                usage: wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
             })
         })
     }
@@ -160,26 +184,36 @@ impl<'a, T: Real + Default> Run<'a, T> {
         }
         // A quarter stays for the driver and its compiler, and for what the host computes.
         let aside = work::Twin::<T>::memory(&engine.twin, job, memory / 4)?;
-        let shares = engine.shares_memory();
-        let pixels = capacity::<T>(engine, job, &cubes, memory, aside)?;
+        // Textures cannot be mapped.
+        let shares = engine.shares_memory() && block.is_none();
+        let pixels = capacity::<T>(engine, job, &cubes, block, memory, aside)?;
         let mut buffers = Buffers { engine, bytes: 0 };
         let absent = buffers.storage("absent plane", 16)?;
-        let raw_bytes = |cube: &CubePlan| (cube.stride(pixels) * cube.room) as u64;
+        let raw_bytes = |cube: &CubePlan| {
+            if block.is_some() {
+                samples::texture_bytes(cube, pixels)
+            } else {
+                (cube.stride(pixels) * cube.room) as u64
+            }
+        };
         let mut staging: Vec<Vec<wgpu::Buffer>> = Vec::new();
         for _ in 0..SLOTS.min(job.pixels.div_ceil(pixels)) {
             let usage = Usage::MAP_WRITE | if shares { Usage::STORAGE } else { Usage::COPY_SRC };
             let one = |cube: &CubePlan| buffers.make("staging", raw_bytes(cube), usage, true);
             staging.push(cubes.iter().map(one).collect::<Result<_>>()?);
         }
-        let raw: Vec<wgpu::Buffer> = if shares {
-            Vec::new()
-        } else {
-            cubes.iter().map(|cube| buffers.storage("raw", raw_bytes(cube))).collect::<Result<_>>()?
+        let mut to_raw = |cube: &CubePlan| match block {
+            _ if shares => Ok(None),
+            Some(_) => Samples::texture(cube, pixels, &mut buffers).map(Some),
+            None => buffers.storage("raw", raw_bytes(cube)).map(|buffer| Some(buffer.into())),
         };
+        let raw: Vec<Samples> = cubes.iter().filter_map(|cube| to_raw(cube).transpose()).collect::<Result<_>>()?;
         // What the kernels of each slot read of each cube: raw bytes, and samples.
-        let sources: Vec<&[wgpu::Buffer]> =
-            staging.iter().map(|own| if shares { &own[..] } else { &raw[..] }).collect();
-        let mut samples: Vec<Vec<wgpu::Buffer>> = vec![Vec::new(); sources.len()];
+        let sources: Vec<Vec<Samples>> = staging
+            .iter()
+            .map(|own| if shares { own.iter().cloned().map(Samples::from).collect() } else { raw.clone() })
+            .collect();
+        let mut samples: Vec<Vec<Samples>> = vec![Vec::new(); sources.len()];
         let mut groups = Vec::new();
         let mut decoders: Vec<Vec<wgpu::BindGroup>> = vec![Vec::new(); sources.len()];
         for (c, cube) in cubes.iter().enumerate() {
@@ -187,13 +221,14 @@ impl<'a, T: Real + Default> Run<'a, T> {
             let planes = &cube.planes;
             if cube.direct.is_some() || planes.is_empty() {
                 for (samples, source) in samples.iter_mut().zip(&sources) {
-                    samples.push(if planes.is_empty() { absent.clone() } else { source[c].clone() });
+                    let none = planes.is_empty() && block.is_none();
+                    samples.push(if none { absent.clone().into() } else { source[c].clone() });
                 }
                 continue;
             }
             // New buffers are zero: frames without a mask stay good.
             let sample_buffer = buffers.storage("samples", (cube.sample.size() * pixels * planes.len()) as u64)?;
-            samples.iter_mut().for_each(|samples| samples.push(sample_buffer.clone()));
+            samples.iter_mut().for_each(|samples| samples.push(sample_buffer.clone().into()));
             let upload = |i: usize| planes[i].as_ref().map(|(_, upload)| upload);
             let mut first = 0;
             while first < planes.len() {
@@ -216,7 +251,9 @@ impl<'a, T: Real + Default> Run<'a, T> {
                     let constants = upload.constants.named();
                     let decoder = engine.pipeline::<Decode<T>>(cube.sample.entry(), &bindings, &constants)?;
                     for (decoders, source) in decoders.iter_mut().zip(&sources) {
-                        decoders.push(engine.bind(&decoder, &[&uniform, &source[c], &table, &sample_buffer])?);
+                        let [uniform, table, to] =
+                            [&uniform, &table, &sample_buffer].map(wgpu::Buffer::as_entire_binding);
+                        decoders.push(engine.bind(&decoder, &[uniform, source[c].resource(), table, to])?);
                     }
                     groups.push(Group { decoder, planes: same as u32 });
                 }
@@ -316,8 +353,8 @@ impl<'a, T: Real + Default> Run<'a, T> {
         let Slot { staging, readback, decoders, kernel, clock } = &self.slots[slot];
         let tick = |encoder: &mut wgpu::CommandEncoder, which| clock.iter().for_each(|c| c.tick(encoder, which));
         tick(&mut encoder, clock::BEGIN);
-        for (staging, raw) in staging.iter().zip(&self.raw) {
-            encoder.copy_buffer_to_buffer(staging, 0, raw, 0, staging.size());
+        for ((cube, staging), raw) in self.cubes.iter().zip(staging).zip(&self.raw) {
+            raw.take(&mut encoder, cube, staging);
         }
         tick(&mut encoder, clock::UPLOADED);
         if let Some(poison) = &self.poison {
@@ -468,14 +505,22 @@ impl<'a, T: Real + Default> Run<'a, T> {
 }
 
 /// Pixels of a tile: within the budget and the adapter's limits.
-fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memory: u64, aside: u64) -> Result<usize> {
+fn capacity<T: Real>(
+    engine: &GpuEngine,
+    job: &Job<'_>,
+    cubes: &[CubePlan],
+    block: Option<Block>,
+    memory: u64,
+    aside: u64,
+) -> Result<usize> {
     let sum =
         |bytes: fn(&CubePlan) -> usize| -> u64 { cubes.iter().map(|c| (bytes(c) * c.room) as u64).sum::<u64>().max(1) };
     let (raw, samples) = (sum(|c| c.width), sum(CubePlan::sample_size));
     let (result, widest_result) = work::result_bytes::<T>(job);
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
     let (inner, widest_inner) = work::inner_bytes::<T>(job);
-    let (raw_of_device, most_raw) = (if engine.shares_memory() { 0 } else { raw }, engine.raw_bytes());
+    let reads_staging = engine.shares_memory() && block.is_none();
+    let (raw_of_device, most_raw) = (if reads_staging { 0 } else { raw }, engine.raw_bytes());
     let device = raw_of_device + samples + inner + result;
     // The memory of a software adapter is host memory.
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };
@@ -491,6 +536,7 @@ fn capacity<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan], memo
         (binding.saturating_sub(8 * most as u64)) / widest.max(widest_result).max(widest_inner),
         limits.max_buffer_size / raw.max(result) / 2,
         (LANES * GROUPS) as u64,
+        if block.is_some() { samples::texture_pixels(cubes, &limits) } else { u64::MAX },
     ];
     // Whole words of raw bytes in each plane, whatever their type.
     let most_pixels = by_limits.into_iter().min().unwrap_or(0) as usize / WHOLE * WHOLE;
@@ -515,12 +561,12 @@ impl GpuEngine {
         if self.is_software() { RAW_BYTES_OF_SOFTWARE } else { RAW_BYTES }
     }
 
-    pub(super) fn bind(&self, pipeline: &Pipeline, buffers: &[&wgpu::Buffer]) -> Result<wgpu::BindGroup> {
-        let entries: Vec<_> = buffers
+    pub(super) fn bind(&self, pipeline: &Pipeline, resources: &[wgpu::BindingResource<'_>]) -> Result<wgpu::BindGroup> {
+        let entries: Vec<_> = resources
             .iter()
             .enumerate()
             .filter(|(i, _)| !pipeline.absent.get(*i).copied().unwrap_or(false))
-            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
+            .map(|(i, resource)| wgpu::BindGroupEntry { binding: i as u32, resource: resource.clone() })
             .collect();
         self.scoped("bind group", || {
             self.device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -166,7 +166,7 @@ impl CubePlan {
         block: Block,
     ) {
         let inputs: Vec<&Plane> = self.planes.iter().flatten().map(|(input, _)| job.inputs[*input]).collect();
-        let groups = self.room / block.frames;
+        let groups = block.groups(inputs.len());
         for (group, inputs) in inputs.chunks(block.frames).enumerate() {
             let mut gathered = vec![Vec::new(); inputs.len()];
             let planes: Vec<&[u8]> = inputs
@@ -180,9 +180,9 @@ impl CubePlan {
                 })
                 .collect();
             match (block.frames, block.lane * self.width) {
-                (2, 4) => copy_group::<4, 2>(view, &planes, (group, groups)),
-                (2, 8) => copy_group::<8, 2>(view, &planes, (group, groups)),
-                (2, 16) => copy_group::<16, 2>(view, &planes, (group, groups)),
+                (1, 4) => copy_group::<4, 1>(view, &planes, (group, groups)),
+                (1, 8) => copy_group::<8, 1>(view, &planes, (group, groups)),
+                (1, 16) => copy_group::<16, 1>(view, &planes, (group, groups)),
                 (4, 1) => copy_group::<1, 4>(view, &planes, (group, groups)),
                 (4, 2) => copy_group::<2, 4>(view, &planes, (group, groups)),
                 (4, 4) => copy_group::<4, 4>(view, &planes, (group, groups)),

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::super::cpu;
 use super::run::{Buffers, LANES};
+use super::samples::Samples;
 use super::upload::{CubePlan, Sample};
 use super::{Binding, GpuEngine, Pipeline, frames};
 use crate::dtype::DType;
@@ -131,9 +132,7 @@ fn has(job: &Job<'_>, stack: &Stacking<'_>) -> Has {
         weights: job.outputs.weight && weighted,
         shared: stack.computed.map_or(0, |c| c.shares.variables),
         levels: stack.levels.count(),
-        long: false,
         doubles: false,
-        held: false,
         block: None,
     }
 }
@@ -145,33 +144,29 @@ pub(super) fn make<T: Real>(
     job: &Job<'_>,
     pixels: usize,
     cubes: &[CubePlan],
-    samples: &[Vec<wgpu::Buffer>],
+    samples: &[Vec<Samples>],
     absent: &wgpu::Buffer,
     buffers: &mut Buffers<'_>,
 ) -> Result<Made> {
     let real = size_of::<T>() as u64;
     match &job.work {
         Work::Stack(stack) => {
-            let has = Has {
-                long: engine.reads_long(),
-                doubles: engine.has_doubles(),
-                block: block::<T>(engine, job, cubes),
-                held: engine.holds((stack.count() * job.part.len()) as u64),
-                ..has(job, stack)
-            };
+            let has = Has { doubles: engine.has_doubles(), block: block::<T>(engine, job, cubes), ..has(job, stack) };
             let (stores, wide) = (has.stores(stack.method), T::DTYPE == DType::F64);
             let lane = stack_wgsl::pixels_of_lane::<T>(stack.method, &has);
             let on = |yes: bool, binding: Binding| if yes { binding } else { Binding::Absent };
             let mut bindings = vec![Binding::Uniform];
-            bindings.extend([Binding::Read; 4]);
+            bindings.extend([DATA, VARIANCE, MASK].map(|c| match &stack.computed {
+                None => samples[0][c].binding(),
+                Some(_) => Binding::Read,
+            }));
+            bindings.push(Binding::Read);
             bindings.extend([Binding::Write; 2]);
             bindings.push(on(stores, Binding::Write));
             // The same planes, in other words.
-            let again = has.block.is_some() && lane == 1;
-            bindings.extend([on(wide || again, Binding::Read); 2]);
+            bindings.extend([on(wide, Binding::Read); 2]);
             bindings.push(on(stores, Binding::Write));
             bindings.push(on(has.shared > 0, Binding::Read));
-            bindings.push(on(again, Binding::Read));
             let raw = match &stack.computed {
                 None => Raw {
                     data: cubes[DATA].as_read(),
@@ -207,13 +202,17 @@ pub(super) fn make<T: Real>(
             }
             let mut binds = Vec::new();
             for samples in samples {
-                let [data, variance, mask, shared] = match &planes {
-                    None => [&samples[DATA], &samples[VARIANCE], &samples[MASK], absent],
-                    Some(p) => [&p.data, &p.variance, &p.mask, &p.shared],
+                let [data, variance, mask] = match &planes {
+                    None => [DATA, VARIANCE, MASK].map(|c| samples[c].resource()),
+                    Some(p) => [&p.data, &p.variance, &p.mask].map(wgpu::Buffer::as_entire_binding),
                 };
-                let (reals, info) = (&out[0].buffer, &info.buffer);
-                let bound =
-                    [&uniform, data, variance, mask, &rows, reals, info, &keys, data, variance, &ins, shared, mask];
+                let shared = planes.as_ref().map_or(absent, |p| &p.shared);
+                let own = [&uniform, &rows, &out[0].buffer, &info.buffer, &keys, &ins, shared];
+                let [uniform, rows, reals, info, keys, ins, shared] = own.map(wgpu::Buffer::as_entire_binding);
+                let again = [data.clone(), variance.clone()];
+                let mut bound = vec![uniform, data, variance, mask, rows, reals, info, keys];
+                bound.extend(again);
+                bound.extend([ins, shared]);
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             out.insert(has.reals(), info);
@@ -236,17 +235,12 @@ pub(super) fn make<T: Real>(
             let (no_variance, no_mask) = (buffers.outcome("absent", 4, 4)?, buffers.outcome("absent", 4, 4)?);
             let mut binds = Vec::new();
             for samples in samples {
-                let bound = [
-                    &uniform,
-                    &samples[0],
-                    &samples[1],
-                    &samples[1],
-                    if program.mask.is_some() { &samples[2] } else { absent },
-                    &data.buffer,
-                    &variance.as_ref().unwrap_or(&no_variance).buffer,
-                    &mask.as_ref().unwrap_or(&no_mask).buffer,
-                    &odd.buffer,
-                ];
+                let [narrow, wide, masks] = [0, 1, 2].map(|c: usize| samples[c].resource());
+                let masks = if program.mask.is_some() { masks } else { absent.as_entire_binding() };
+                let mut bound = vec![uniform.as_entire_binding(), narrow, wide.clone(), wide, masks];
+                let variance = variance.as_ref().unwrap_or(&no_variance);
+                let mask = mask.as_ref().unwrap_or(&no_mask);
+                bound.extend([&data, variance, mask, &odd].map(|out| out.buffer.as_entire_binding()));
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             let out = [Some(data), variance, mask, Some(odd)].into_iter().flatten().collect();

@@ -37,43 +37,45 @@ pub(crate) struct Has {
     pub shared: usize,
     /// Levels of the DQ hierarchy that are there.
     pub levels: usize,
-    /// Words of 64 bits are read where four pixels are.
-    pub long: bool,
     /// What is computed from f32 is so in f64: it takes little longer there.
     pub doubles: bool,
-    /// Samples that were in variables are still there: reading them again costs more than variables do.
-    pub held: bool,
-    /// Samples lie in blocks, not frame after frame.
+    /// Samples lie in textures, in blocks, not in buffers frame after frame.
     pub block: Option<Block>,
 }
 
-/// How samples lie in memory that the host shares with a software adapter: block after block of pixels, of each some frames
-/// after the others, of these the pixels of a lane after those of another, and of these frame after frame.
+/// How samples lie in the textures of a software adapter: block after block of lanes, of each some frames after the others,
+/// and of these a texel of four numbers for every lane.
 ///
-/// Such an adapter works on the pixels of a block at once, and goes down the frames for these before it goes on; from 60
-/// places in turn no processor fetches ahead. Each of its lanes reads for itself, so that one long read takes hardly more
-/// than a short one.
+/// Such an adapter works on the lanes of a block at once, and goes down the frames for these before it goes on; from 60
+/// places in turn no processor fetches ahead. It reads a texel for all of them at once, but of a buffer each lane for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Pixels of a lane.
+    /// Pixels of a lane, whose samples of a frame are in a texel.
     pub lane: usize,
-    /// Frames whose samples of a lane lie side by side.
+    /// Frames whose samples are in a texel.
     pub frames: usize,
 }
 
 impl Block {
     /// Lanes of a block.
     pub(crate) const LANES: usize = 8;
-    const OF_QUADS: Block = Block { lane: 4, frames: 2 };
+    /// Texels of a row of a texture.
+    pub(crate) const ROW: usize = 128;
+    const OF_QUADS: Block = Block { lane: 4, frames: 1 };
     const OF_PIXELS: Block = Block { lane: 1, frames: 4 };
 
     pub(crate) fn pixels(self) -> usize {
         Self::LANES * self.lane
     }
 
-    /// Frames that there is room for, where there are so many.
+    /// Texels of each lane.
+    pub(crate) fn groups(self, frames: usize) -> usize {
+        frames.div_ceil(self.frames)
+    }
+
+    /// Frames that there is room for.
     pub(crate) fn room(self, frames: usize) -> usize {
-        frames.next_multiple_of(self.frames)
+        self.groups(frames) * self.frames
     }
 }
 
@@ -294,7 +296,10 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
         }
         out.push_str(include_str!("../../../shaders/fours.wgsl"));
         out.push_str(include_str!("../../../shaders/stack_plain.wgsl"));
-        each_quad(raw, has, &mut out);
+        match has.block {
+            Some(block) => texels(block, has.frames, raw, &mut out),
+            None => fours_of_buffers(raw, &mut out),
+        }
         return out;
     }
     out.push_str(&prelude::<T>());
@@ -312,18 +317,29 @@ pub(crate) fn source<T: Real>(method: &Method, has: &Has, raw: &Raw) -> String {
     } else {
         out.push_str("fn shared_at(i: u32) -> real { return real(0); }\n");
     }
-    let samples = Samples { frames: has.frames, blocks: has.block.is_some() };
-    samples.places(raw, has, &mut out);
-    let straight_line = method.sorts() && !has.stores(method);
-    if straight_line {
-        straight(samples, &mut out);
-    } else if method.sorts() {
+    match has.block {
+        Some(block) => {
+            out.push_str(include_str!("../../../shaders/fours.wgsl"));
+            texels(block, has.frames, raw, &mut out);
+            out.push_str(include_str!("../../../shaders/texels_of_pixels.wgsl"));
+        }
+        None => {
+            out.push_str(include_str!("../../../shaders/planes.wgsl"));
+            out.push_str(if wide {
+                include_str!("../../../shaders/planes_f64.wgsl")
+            } else {
+                include_str!("../../../shaders/planes_f32.wgsl")
+            });
+        }
+    }
+    if has.stores(method) {
         out.push_str(include_str!("../../../shaders/stack_column.wgsl"));
+    } else if method.sorts() {
+        straight(has, &mut out);
     } else {
         // Called by nothing that runs.
         out.push_str(NO_COLUMN);
     }
-    samples.each(straight_line && has.held, &mut out);
     out
 }
 
@@ -342,197 +358,59 @@ fn each_limit(pixel: u32) {}
 fn each_equal(pixel: u32) {}
 ";
 
-/// Buffers of words that hold four numbers of a plane each, or two times four, and what makes 32 bits of four: `NAME_words` and
-/// `NAME_four`. Returns for each plane what makes them of its words `NAME`; two of that where there are two times four.
-fn words(
-    raw: &Raw,
-    has: &Has,
-    bindings: [usize; 3],
-    twice: bool,
-    out: &mut String,
-) -> Vec<(&'static str, [String; 2])> {
+/// Samples in textures.
+fn texels(block: Block, frames: usize, raw: &Raw, out: &mut String) {
+    let _ = writeln!(out, "const ROW = {}u;", Block::ROW);
+    let _ = writeln!(out, "const LANES = {}u;", Block::LANES);
+    let _ = writeln!(out, "const GROUPS = {}u;", block.groups(frames));
+    for (name, of) in [("Data", raw.data), ("Variance", raw.variance), ("Mask", raw.mask)] {
+        let format = ["r32uint", "rg32uint", "rgba32uint"][of.stored.size().ilog2() as usize];
+        let _ = writeln!(out, "alias {name}Texels = texture_storage_2d<{format}, read>;");
+    }
+    out.push_str(include_str!("../../../shaders/texels.wgsl"));
+}
+
+/// Samples in buffers, of which four pixels are read at once: what `shaders/texels.wgsl` says of textures. How many words a
+/// buffer has for them is a matter of their type.
+fn fours_of_buffers(raw: &Raw, out: &mut String) {
     let mut line = |text: std::fmt::Arguments<'_>| {
         let _ = out.write_fmt(text);
         out.push('\n');
     };
-    let long = has.long;
-    if long {
-        line(format_args!("fn two(w: u64) -> vec2<u32> {{ return vec2<u32>(u32(w), u32(w >> 32u)); }}"));
-        line(format_args!("fn four(w: vec2<u64>) -> vec4<u32> {{ return vec4<u32>(two(w.x), two(w.y)); }}"));
-    } else {
-        line(format_args!("fn two(w: vec2<u32>) -> vec2<u32> {{ return w; }}"));
-        line(format_args!("fn four(w: vec4<u32>) -> vec4<u32> {{ return w; }}"));
-    }
-    let planes = [
-        ("data", raw.data, "f32_bits", true),
-        ("variance", raw.variance, "f32_bits", has.variance),
-        ("mask", raw.mask, "masks", has.mask),
-    ];
-    let mut reads = Vec::new();
-    for (binding, (name, constants, convert, _)) in bindings.into_iter().zip(planes).filter(|(_, plane)| plane.3) {
-        let size = constants.stored.size();
-        let (once, double, halves) = match (size, long) {
-            (1, _) => ("u32", "vec2<u32>", [".x", ".y"]),
-            (2, true) => ("u64", "vec2<u64>", [".x", ".y"]),
-            (2, false) => ("vec2<u32>", "vec4<u32>", [".xy", ".zw"]),
-            (_, true) => ("vec2<u64>", "vec4<u64>", [".xy", ".zw"]),
-            // There is no longer vector.
-            (_, false) => ("vec4<u32>", "array<vec4<u32>, 2>", ["[0]", "[1]"]),
+    let planes = [("data", raw.data, "f32_bits"), ("variance", raw.variance, "f32_bits"), ("mask", raw.mask, "masks")];
+    for (binding, (name, constants, convert)) in (1..).zip(planes) {
+        let (words, four) = match (constants.stored.size(), constants.swap) {
+            (1, _) => ("u32", "quarters(w)".to_string()),
+            (2, swap) => ("vec2<u32>", format!("halves(w, {swap})")),
+            (_, false) => ("vec4<u32>", "w".to_string()),
+            (_, true) => ("vec4<u32>", "swap_words(w)".to_string()),
         };
-        let numbers = match (size, constants.swap) {
-            (1, _) => "quarters(w)".to_string(),
-            (2, swap) => format!("halves(two(w), {swap})"),
-            (_, false) => "four(w)".to_string(),
-            (_, true) => "swap_words(four(w))".to_string(),
-        };
-        let (upper, words) = (name.to_uppercase(), if twice { double } else { once });
+        let upper = name.to_uppercase();
         line(format_args!("@group(0) @binding({binding}) var<storage, read> {name}_words: array<{words}>;"));
-        line(format_args!("fn {name}_four(w: {once}) -> vec4<u32> {{"));
-        line(format_args!("    return {convert}({numbers}, {upper}_STORED, {upper}_FLIP);"));
+        line(format_args!("fn {name}_four(i: u32) -> vec4<u32> {{"));
+        line(format_args!("    let w = {name}_words[i];"));
+        line(format_args!("    return {convert}({four}, {upper}_STORED, {upper}_FLIP);"));
         line(format_args!("}}"));
-        let parts = if twice { halves } else { [""; 2] };
-        reads.push((name, parts.map(|part| format!("{name}_four({name}{part})"))));
     }
-    reads
+    line(format_args!("fn first_four(quad: u32) -> u32 {{ return quad; }}"));
+    line(format_args!("fn next_four(i: u32) -> u32 {{ return i + params.pixels / 4u; }}"));
 }
 
-/// The passes over all samples of a quad.
-fn each_quad(raw: &Raw, has: &Has, out: &mut String) {
-    let reads = words(raw, has, [1, 2, 3], has.block.is_some(), out);
-    let mut line = |text: std::fmt::Arguments<'_>| {
-        let _ = out.write_fmt(text);
-        out.push('\n');
+/// What must be said before sample `k` of a pixel, and its number in each plane.
+fn sample(k: usize, block: Option<Block>) -> (String, [String; 3]) {
+    let names = ["data", "variance", "mask"];
+    let Some(block) = block else {
+        return (String::new(), names.map(|name| format!("{name}_at(pixel + {k}u * params.pixels)")));
     };
-    let of = |part: usize| reads.iter().map(|(_, parts)| parts[part].as_str()).collect::<Vec<_>>().join(", ");
-    let words: String = reads.iter().map(|(name, _)| format!("let {name} = {name}_words[i]; ")).collect();
-    for name in ["first", "best"] {
-        line(format_args!("fn each_{name}(quad: u32) {{"));
-        if let Some(block) = has.block {
-            let (groups, lanes, together) = (has.frames.div_ceil(block.frames), Block::LANES, block.frames);
-            line(format_args!("    var i = quad / {lanes}u * {}u + quad % {lanes}u;", groups * lanes));
-            line(format_args!("    for (var f = 0u; f < {}u; f += {together}u) {{", has.frames / together * together));
-            line(format_args!("        {words}"));
-            line(format_args!("        take_{name}(f, {});", of(0)));
-            line(format_args!("        take_{name}(f + 1u, {});", of(1)));
-            line(format_args!("        i += {lanes}u;"));
-            line(format_args!("    }}"));
-            if has.frames % together == 1 {
-                line(format_args!("    {words}"));
-                line(format_args!("    take_{name}({}u, {});", has.frames - 1, of(0)));
-            }
-        } else {
-            line(format_args!("    var i = quad;"));
-            line(format_args!("    for (var f = 0u; f < FRAMES; f++) {{"));
-            line(format_args!("        {words}"));
-            line(format_args!("        take_{name}(f, {});", of(0)));
-            line(format_args!("        i += params.pixels / 4u;"));
-            line(format_args!("    }}"));
-        }
-        line(format_args!("}}"));
-    }
-}
-
-/// How the samples of a pixel are read.
-#[derive(Clone, Copy)]
-struct Samples {
-    frames: usize,
-    blocks: bool,
-}
-
-impl Samples {
-    /// Frames that are read at once.
-    const TOGETHER: usize = Block::OF_PIXELS.frames;
-
-    /// Where samples are, and in blocks those of four frames at once.
-    fn places(self, raw: &Raw, has: &Has, out: &mut String) {
-        if !self.blocks {
-            out.push_str("fn first_of(pixel: u32) -> u32 { return pixel; }\n");
-            out.push_str("fn after(i: u32, frame: u32) -> u32 { return i + params.pixels; }\n");
-            return;
-        }
-        let (lanes, together) = (Block::LANES, Self::TOGETHER);
-        let groups = lanes * self.frames.div_ceil(together);
-        out.push_str(include_str!("../../../shaders/fours.wgsl"));
-        let present = words(raw, has, [8, 9, 12], false, out);
-        let mut line = |text: std::fmt::Arguments<'_>| {
-            let _ = out.write_fmt(text);
-            out.push('\n');
-        };
-        for name in ["data", "variance", "mask"] {
-            line(format_args!("fn {name}_group(i: u32) -> vec4<u32> {{"));
-            match present.iter().find(|(of, _)| *of == name) {
-                Some((_, [read, _])) => line(format_args!("    let {name} = {name}_words[i]; return {read};")),
-                None => line(format_args!("    return vec4<u32>(0u);")),
-            }
-            line(format_args!("}}"));
-        }
-        line(format_args!(
-            "fn group_of(pixel: u32) -> u32 {{ return pixel / {lanes}u * {groups}u + pixel % {lanes}u; }}"
-        ));
-        line(format_args!("fn first_of(pixel: u32) -> u32 {{ return {together}u * group_of(pixel); }}"));
-        line(format_args!("fn after(i: u32, frame: u32) -> u32 {{"));
-        let (last, step) = (together - 1, together * (lanes - 1) + 1);
-        line(format_args!("    return i + select(1u, {step}u, frame % {together}u == {last}u);"));
-        line(format_args!("}}"));
-    }
-
-    /// What must be said before sample `k`, and its number in each plane. As it is said twice, a compiler sees that it is the
-    /// same.
-    fn read(self, k: usize) -> (String, [String; 3]) {
-        let names = ["data", "variance", "mask"];
-        if !self.blocks {
-            return (String::new(), names.map(|name| format!("{name}_at(pixel + {k}u * params.pixels)")));
-        }
-        let (group, part) = (k / Self::TOGETHER, k % Self::TOGETHER);
-        let one =
-            |name: &str| format!("let {name}{group} = {name}_group(group_of(pixel) + {}u); ", group * Block::LANES);
-        let before = if part == 0 { names.map(one).concat() } else { String::new() };
-        (before, names.map(|name| format!("{name}{group}.{}", ["x", "y", "z", "w"][part])))
-    }
-
-    /// The pass over all samples: one after the other, or a loop.
-    fn each(self, straight: bool, out: &mut String) {
-        let mut line = |text: std::fmt::Arguments<'_>| {
-            let _ = out.write_fmt(text);
-            out.push('\n');
-        };
-        line(format_args!("fn each_sample(pixel: u32) {{"));
-        if straight {
-            for k in 0..self.frames {
-                let (before, numbers) = self.read(k);
-                line(format_args!("    {before}take(pixel + {k}u * params.pixels, {k}u, {});", numbers.join(", ")));
-            }
-        } else if self.blocks {
-            let (lanes, together) = (Block::LANES, Self::TOGETHER);
-            let four = |line: &mut dyn FnMut(std::fmt::Arguments<'_>), frame: &str, n: usize| {
-                line(format_args!("    let d = data_group(i); let v = variance_group(i); let m = mask_group(i);"));
-                for (part, k) in ["x", "y", "z", "w"].into_iter().zip(0..n) {
-                    line(format_args!("    take(0u, {frame} + {k}u, d.{part}, v.{part}, m.{part});"));
-                }
-            };
-            let whole = self.frames / together * together;
-            line(format_args!("    var i = group_of(pixel);"));
-            line(format_args!("    for (var f = 0u; f < {whole}u; f += {together}u) {{"));
-            four(&mut line, "f", together);
-            line(format_args!("    i += {lanes}u;"));
-            line(format_args!("    }}"));
-            if whole < self.frames {
-                four(&mut line, &format!("{whole}u"), self.frames - whole);
-            }
-        } else {
-            line(format_args!("    var i = pixel;"));
-            line(format_args!("    for (var f = 0u; f < FRAMES; f++) {{"));
-            line(format_args!("        take(i, f, data_at(i), variance_at(i), mask_at(i));"));
-            line(format_args!("        i += params.pixels;"));
-            line(format_args!("    }}"));
-        }
-        line(format_args!("}}"));
-    }
+    let (group, part) = (k / block.frames, k % block.frames);
+    let four = |name: &str| format!("let {name}{group} = {name}_four(first_four(pixel) + {}u); ", group * Block::LANES);
+    let before = if part == 0 { names.map(four).concat() } else { String::new() };
+    (before, names.map(|name| format!("{name}{group}.{}", ["x", "y", "z", "w"][part])))
 }
 
 /// The column in variables.
-fn straight(samples: Samples, out: &mut String) {
-    let n = samples.frames;
+fn straight(has: &Has, out: &mut String) {
+    let n = has.frames;
     let mut line = |text: std::fmt::Arguments<'_>| {
         let _ = out.write_fmt(text);
         out.push('\n');
@@ -548,13 +426,13 @@ fn straight(samples: Samples, out: &mut String) {
     line(format_args!("fn none_in() {{ bits_in = 0u; }}"));
     line(format_args!("fn grade_all(pixel: u32) {{"));
     for k in 0..n {
-        let (before, numbers) = samples.read(k);
-        line(format_args!("    {before}v{k} = grade(pixel + {k}u * params.pixels, {k}u, {});", numbers.join(", ")));
+        let (before, numbers) = sample(k, has.block);
+        line(format_args!("    {before}v{k} = grade(0u, {k}u, {});", numbers.join(", ")));
     }
     line(format_args!("}}"));
     line(format_args!("fn refill(pixel: u32) {{"));
     for k in 0..n {
-        let (before, [data, ..]) = samples.read(k);
+        let (before, [data, ..]) = sample(k, has.block);
         line(format_args!("    {before}v{k} = key_of(value_of({data}, {k}u));"));
     }
     line(format_args!("}}"));
