@@ -12,6 +12,7 @@
 //! around 1000 with a deviation of 20. A bias is a tenth of that, a flat a thousandth.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::Array2;
@@ -48,14 +49,14 @@ impl Kind {
         }
     }
 
-    /// Bytes that so many frames of it take for each pixel of the image, at most; arrays with their result.
+    /// Bytes that so many frames of it take for each pixel of the image, at most; arrays with a result and an earlier one.
     pub(super) fn bytes(self, frames: usize) -> u64 {
         match self {
             Kind::Mef => 10 * frames as u64,
             Kind::Raw | Kind::Rice => 2 * frames as u64,
             Kind::Files => 0,
             Kind::Operands => 28,
-            Kind::Arrays => 40,
+            Kind::Arrays => 50,
         }
     }
 
@@ -72,6 +73,8 @@ pub(super) struct Set {
     pub paths: Vec<PathBuf>,
     /// Those of a set in memory.
     pub arrays: Vec<NDAstroData>,
+    /// What the last round made of them.
+    pub earlier: Mutex<Option<AstroData>>,
     /// Sizes of the files, or of the arrays.
     pub bytes: u64,
     /// Whether the first has a variance.
@@ -93,7 +96,7 @@ impl Set {
             }
             bytes += std::fs::metadata(path).map_err(Error::io(path, "cannot stat"))?.len();
         }
-        Ok(Set { kind, about, paths, arrays: Vec::new(), bytes, variance })
+        Ok(Set { kind, about, paths, arrays: Vec::new(), earlier: Mutex::default(), bytes, variance })
     }
 
     fn in_memory(arrays: Vec<NDAstroData>) -> Result<Self> {
@@ -103,7 +106,8 @@ impl Set {
         }
         let first = arrays.first().map(planes).unwrap_or_default();
         let about = format!("{} arrays of {first}", arrays.len());
-        Ok(Set { kind: Kind::Arrays, about, paths: Vec::new(), arrays, bytes, variance: true })
+        let earlier = Mutex::default();
+        Ok(Set { kind: Kind::Arrays, about, paths: Vec::new(), arrays, earlier, bytes, variance: true })
     }
 }
 

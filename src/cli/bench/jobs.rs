@@ -1,8 +1,8 @@
 //! The jobs: one entry of [`JOBS`] each. Every job runs on every set that it is for, and on every engine.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use super::data::{Kind, Set, array_bytes};
 use crate::{AstroData, Calculation, Clip, Combine, Engine, Error, Expr, Reject, Result, Stack, Stats};
@@ -68,14 +68,22 @@ const PLAIN: &[Kind] = &[Kind::Mef, Kind::Raw, Kind::Files];
 const WITH_VARIANCE: &[Kind] = &[Kind::Mef, Kind::Files];
 
 /// All jobs, in the order of the table.
-pub(super) const JOBS: [Job; 9] = [
+pub(super) const JOBS: [Job; 10] = [
     Job {
         name: "arithmetic",
         about: "a * b + c in memory",
         kinds: &[Kind::Arrays],
         variance: false,
         engine: true,
-        run: arithmetic,
+        run: |t| arithmetic(t, None),
+    },
+    Job {
+        name: "arithmetic-into",
+        about: "a * b + c into an earlier result",
+        kinds: &[Kind::Arrays],
+        variance: false,
+        engine: true,
+        run: arithmetic_into,
     },
     Job {
         name: "calc",
@@ -146,15 +154,29 @@ fn decode(task: &Task<'_>) -> Result<Made> {
     Ok(Made { stats, arrays, product: Product::Frames { loaded } })
 }
 
-fn arithmetic(task: &Task<'_>) -> Result<Made> {
+/// Into arrays that are there, or into new ones.
+fn arithmetic(task: &Task<'_>, earlier: Option<AstroData>) -> Result<Made> {
     let [a, b, c] = operands(&task.set.arrays)?.map(Expr::from);
     let calculation = Calculation::of(vec![a * b + c]).memory(task.memory).cancel(task.stop.clone());
-    let (result, stats) = calculation.eval(task.engine)?;
+    let (result, stats) = match earlier {
+        None => calculation.eval(task.engine)?,
+        Some(earlier) => calculation.eval_into(task.engine, earlier)?,
+    };
     let mut arrays = task.set.bytes;
     for nd in &result {
         arrays += array_bytes(nd)?;
     }
     Ok(Made { stats, arrays, product: Product::Memory(result) })
+}
+
+/// Over what the last round made, which nobody else has any more.
+fn arithmetic_into(task: &Task<'_>) -> Result<Made> {
+    let mut earlier = task.set.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = arithmetic(task, earlier.take())?;
+    if let Product::Memory(result) = &made.product {
+        *earlier = Some(result.clone());
+    }
+    Ok(made)
 }
 
 fn calc(task: &Task<'_>) -> Result<Made> {

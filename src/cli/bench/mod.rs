@@ -10,6 +10,7 @@
 //! | job | on | what |
 //! |---|---|---|
 //! | arithmetic | arrays | `a * b + c` of arrays in memory, with variance and mask |
+//! | arithmetic-into | arrays | the same into the arrays of the round before, as `Expr::eval_into` has it |
 //! | calc | operands | `(raw - bias) / flat` of three files, to a file |
 //! | decode | mef, raw | the data of all frames into memory; threads alone, no engine |
 //! | mean | mef, raw, rice | the stack, to a file |

@@ -3,7 +3,7 @@
 //! Raw bytes go from the mapping into mapped staging memory, from there to the device in one copy a kind of plane, go through
 //! the kernel of the job, which reads them as they are or as samples that were decoded before, and only the result comes
 //! back. A slot owns staging and readback buffers; what lies between (raw bytes, samples, results) exists once, since the
-//! queue keeps its commands in order. Where the device's memory is the host's, kernels read the staging memory itself.
+//! queue keeps its commands in order. Where the device's memory is the host's, kernels read textures, or the staging memory itself.
 //! Commands are the same for every tile: the lanes beyond the end of the last one compute what nobody reads.
 
 use std::collections::VecDeque;

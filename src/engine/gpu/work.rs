@@ -82,7 +82,7 @@ pub(super) fn cubes<T: Real>(job: &Job<'_>) -> Vec<CubePlan> {
     }
 }
 
-/// In what blocks the kernel of a job reads its samples, from memory that the host shares with it.
+/// In what blocks the kernel of a job reads its samples, from textures of a software adapter; from buffers if in none.
 pub(super) fn block<T: Real>(engine: &GpuEngine, job: &Job<'_>, cubes: &[CubePlan]) -> Option<Block> {
     let Work::Stack(stack) = &job.work else { return None };
     if !engine.shares_memory() || stack.computed.is_some() || !cubes.iter().all(|cube| cube.is_copied(job)) {
