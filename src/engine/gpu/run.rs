@@ -184,8 +184,7 @@ impl<'a, T: Real + Default> Run<'a, T> {
         }
         // A quarter stays for the driver and its compiler, and for what the host computes.
         let aside = work::Twin::<T>::memory(&engine.twin, job, memory / 4)?;
-        // Textures cannot be mapped.
-        let shares = engine.shares_memory() && block.is_none();
+        let shares = engine.reads_staging(block);
         let pixels = capacity::<T>(engine, job, &cubes, block, memory, aside)?;
         let mut buffers = Buffers { engine, bytes: 0 };
         let absent = buffers.storage("absent plane", 16)?;
@@ -519,8 +518,7 @@ fn capacity<T: Real>(
     let (result, widest_result) = work::result_bytes::<T>(job);
     let host = SLOTS as u64 * (raw + result) + (BUFFERS * Tile::<T>::bytes(job.outputs) + 8) as u64;
     let (inner, widest_inner) = work::inner_bytes::<T>(job);
-    let reads_staging = engine.shares_memory() && block.is_none();
-    let (raw_of_device, most_raw) = (if reads_staging { 0 } else { raw }, engine.raw_bytes());
+    let (raw_of_device, most_raw) = (if engine.reads_staging(block) { 0 } else { raw }, engine.raw_bytes());
     let device = raw_of_device + samples + inner + result;
     // The memory of a software adapter is host memory.
     let per_pixel = if engine.is_software() { host + device } else { host.max(device) };
@@ -559,6 +557,11 @@ impl GpuEngine {
     /// Most raw bytes of a tile.
     fn raw_bytes(&self) -> u64 {
         if self.is_software() { RAW_BYTES_OF_SOFTWARE } else { RAW_BYTES }
+    }
+
+    /// Whether kernels read the staging memory itself; textures, in which blocks lie, cannot be mapped.
+    fn reads_staging(&self, block: Option<Block>) -> bool {
+        self.shares_memory() && block.is_none()
     }
 
     pub(super) fn bind(&self, pipeline: &Pipeline, resources: &[wgpu::BindingResource<'_>]) -> Result<wgpu::BindGroup> {

@@ -209,10 +209,8 @@ pub(super) fn make<T: Real>(
                 let shared = planes.as_ref().map_or(absent, |p| &p.shared);
                 let own = [&uniform, &rows, &out[0].buffer, &info.buffer, &keys, &ins, shared];
                 let [uniform, rows, reals, info, keys, ins, shared] = own.map(wgpu::Buffer::as_entire_binding);
-                let again = [data.clone(), variance.clone()];
-                let mut bound = vec![uniform, data, variance, mask, rows, reals, info, keys];
-                bound.extend(again);
-                bound.extend([ins, shared]);
+                let again = (data.clone(), variance.clone());
+                let bound = [uniform, data, variance, mask, rows, reals, info, keys, again.0, again.1, ins, shared];
                 binds.push(engine.bind(&kernel, &bound)?);
             }
             out.insert(has.reals(), info);
