@@ -35,7 +35,8 @@ pub(crate) enum Transfer {
 }
 
 impl Engine {
-    /// A hardware adapter if there is one, else the CPU with all threads. A software adapter is never taken.
+    /// A hardware adapter if there is one, else the CPU with all threads. A software adapter is never taken. On Linux no driver
+    /// is asked where no device has a node in `/dev`.
     ///
     /// # Errors
     /// The threads cannot be started.

@@ -6,6 +6,7 @@ mod frames;
 mod inject;
 #[cfg(feature = "cli")]
 mod limits;
+mod nodes;
 mod run;
 mod samples;
 mod upload;
@@ -139,7 +140,8 @@ pub fn adapters() -> Vec<AdapterReport> {
 impl GpuEngine {
     /// The best hardware adapter.
     pub(crate) fn hardware(threads: usize) -> Result<Self> {
-        let best = sorted().into_iter().find(|a| a.get_info().device_type != DeviceType::Cpu);
+        let all = if nodes::may_have_hardware() { sorted() } else { Vec::new() };
+        let best = all.into_iter().find(|a| a.get_info().device_type != DeviceType::Cpu);
         let adapter = best.ok_or_else(|| Error::NoAdapter("no hardware adapter was found".into()))?;
         Self::open(&adapter, threads, OF_USE)
     }
