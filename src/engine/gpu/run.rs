@@ -3,8 +3,8 @@
 //! Raw bytes go from the mapping into mapped staging memory, from there to the device in one copy a kind of plane, go through
 //! the kernel of the job, which reads them as they are or as samples that were decoded before, and only the result comes
 //! back. A slot owns staging and readback buffers; what lies between (raw bytes, samples, results) exists once, since the
-//! queue keeps its commands in order. Where the device's memory is the host's, kernels read textures, or the staging memory itself.
-//! Commands are the same for every tile: the lanes beyond the end of the last one compute what nobody reads.
+//! queue keeps its commands in order. Where the device's memory is the host's, kernels read textures, or the staging memory
+//! itself. Commands are the same for every tile: the lanes beyond the end of the last one compute what nobody reads.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -202,11 +202,11 @@ impl<'a, T: Real + Default> Run<'a, T> {
             staging.push(cubes.iter().map(one).collect::<Result<_>>()?);
         }
         let mut to_raw = |cube: &CubePlan| match block {
-            _ if shares => Ok(None),
-            Some(_) => Samples::texture(cube, pixels, &mut buffers).map(Some),
-            None => buffers.storage("raw", raw_bytes(cube)).map(|buffer| Some(buffer.into())),
+            Some(_) => Samples::texture(cube, pixels, &mut buffers),
+            None => buffers.storage("raw", raw_bytes(cube)).map(Samples::from),
         };
-        let raw: Vec<Samples> = cubes.iter().filter_map(|cube| to_raw(cube).transpose()).collect::<Result<_>>()?;
+        let raw: Vec<Samples> =
+            if shares { Vec::new() } else { cubes.iter().map(&mut to_raw).collect::<Result<_>>()? };
         // What the kernels of each slot read of each cube: raw bytes, and samples.
         let sources: Vec<Vec<Samples>> = staging
             .iter()
